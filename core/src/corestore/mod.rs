@@ -1,0 +1,5 @@
+//! The machine: many cores, many connections, one store (`corestore/index.js`).
+
+mod io;
+
+pub use io::*;

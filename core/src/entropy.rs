@@ -1,0 +1,1 @@
+//! The seeded generator: randomness comes in once, as 32 bytes.

@@ -1,0 +1,1 @@
+//! Many channels on one stream (`protomux`).

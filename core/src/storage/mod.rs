@@ -1,0 +1,19 @@
+//! Storage as effects: core asks with a [`StorageOp`], an adapter answers with a [`StorageReply`].
+//!
+//! THE CONTRACT
+//! 1. A store holds *records* (small values under byte keys, ordered by bytes), and for each core, named by its
+//!    [`CoreSlot`], *nodes* by tree index and *blocks* by block index. How these are packed is the store's matter.
+//! 2. Operations take effect in the order issued: a read sees every earlier write and no later one.
+//! 3. The operations of one write batch apply in their order, and all or none of them, also across a crash.
+//! 4. A write is answered when it would survive the process being killed ([`Durability::Buffered`]: may be lost then,
+//!    but only as a suffix of the writes; [`Durability::Durable`]: would survive power loss as far as the platform can
+//!    tell).
+//! 5. After a write failed with [`StorageError::Broken`] every later write of that store fails until it is reopened.
+//! 6. [`StorageError::Full`] is distinct from `Broken`: nothing of that batch was written and reads go on.
+
+mod op;
+
+pub use op::{
+    CoreSlot, Durability, OpId, ReadBatch, ReadReply, RecordKey, ScanRecords, StorageError, StorageOp, StorageReply,
+    Store, WriteBatch, WriteOp,
+};

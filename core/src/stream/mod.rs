@@ -1,0 +1,1 @@
+//! The encrypted stream: Noise, then sealed frames (`@hyperswarm/secret-stream`).
