@@ -29,7 +29,6 @@ extern crate alloc;
 #[cfg(any(test, feature = "conformance"))]
 extern crate std;
 
-pub mod corestore;
 pub mod crypto;
 pub mod encoding;
 pub mod entropy;
@@ -38,7 +37,6 @@ pub mod log;
 pub mod manifest;
 pub mod merkle;
 pub mod protomux;
-pub mod replication;
 pub mod storage;
 pub mod stream;
 pub mod time;

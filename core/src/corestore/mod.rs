@@ -1,5 +1,20 @@
 //! The machine: many cores, many connections, one store (`corestore/index.js`).
 
+mod commands;
+mod config;
+pub mod connection;
+mod connections;
+mod cores;
+#[allow(clippy::module_inception, reason = "the file of the machine bears the machine's name")]
+mod corestore;
 mod io;
+pub mod names;
+mod opening;
+mod pending;
+mod sessions;
+mod writes;
 
+pub use config::Config;
+pub use connections::ConnectionInfo;
+pub use corestore::Corestore;
 pub use io::*;

@@ -1,5 +1,14 @@
 //! Hashes, keys and signatures of Hypercore (`hypercore-crypto`); the primitives are libraries'.
 
+mod block_cipher;
+mod capability;
+mod hash;
 mod id;
+pub mod namespace;
+mod sign;
 
+pub use block_cipher::{BlockCipher, PADDING};
+pub use capability::{capability, discovery_key};
+pub use hash::{ROOTS, blake2b, blake2b_keyed, leaf_hash, leaf_hashes, parent_hash};
 pub use id::{CoreKey, DiscoveryKey, Hash, PublicKey, Signature};
+pub use sign::{KeyPair, verify_signature};

@@ -21,7 +21,7 @@ impl fmt::Display for DecodeError {
 impl core::error::Error for DecodeError {}
 
 /// The largest integer the reference accepts: it holds integers as doubles.
-pub const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
+pub(super) const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 
 /// Reads primitives from the front of a byte slice.
 #[derive(Clone, Debug)]

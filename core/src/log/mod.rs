@@ -1,6 +1,19 @@
 //! One core as an append-only log: what it holds, what may be added, and what each change stores
 //! (`hypercore/lib/core.js`, `session-state.js`).
 
+mod accept;
+mod append;
+mod bitfield;
+mod change;
+mod clear;
+mod conflict;
 mod head;
+mod hypercore;
+mod truncate;
 
+pub use append::MAX_BLOCK_SIZE;
+pub use bitfield::{Bitfield, PAGE_BITS, PAGE_BYTES};
+pub use change::{Applied, Auth, Change, Commit, CommitId, StoredState};
 pub use head::Head;
+pub use hypercore::{Hypercore, LogError};
+pub use truncate::TruncatePlan;

@@ -1,6 +1,8 @@
 //! The manifest's fields.
 
-use crate::crypto::{Hash, PublicKey};
+use crate::crypto::namespace::{DEFAULT_NAMESPACE, MANIFEST};
+use crate::crypto::{CoreKey, Hash, PublicKey, blake2b};
+use crate::encoding::Encode;
 use alloc::vec::Vec;
 
 /// Who may sign a core and under which rules; versions 0 to 3.
@@ -38,4 +40,30 @@ pub struct Signer {
     pub namespace: Hash,
     /// Ed25519.
     pub public_key: PublicKey,
+}
+
+impl Manifest {
+    /// The manifest of one signer with the default namespace.
+    pub fn single(version: u8, public_key: PublicKey) -> Self {
+        let signer = Signer { namespace: DEFAULT_NAMESPACE, public_key };
+        Self {
+            version,
+            allow_patch: false,
+            quorum: 1,
+            signers: Vec::from([signer]),
+            prologue: None,
+            linked: None,
+            user_data: None,
+        }
+    }
+
+    /// The manifest of a compat core, whose key is this public key.
+    pub fn compat(public_key: PublicKey) -> Self {
+        Self::single(1, public_key)
+    }
+
+    /// The key of the core with this manifest (not of a compat core).
+    pub fn key(&self) -> CoreKey {
+        CoreKey(blake2b(&[MANIFEST.as_ref(), &self.to_bytes()]).0)
+    }
 }

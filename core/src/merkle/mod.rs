@@ -1,11 +1,22 @@
 //! The Merkle tree over a core's blocks: roots, proofs, verification (`hypercore/lib/merkle-tree.js`).
 
+mod lookup;
+mod missing;
 mod node;
 mod proof;
+mod prove;
+mod reorg;
 mod roots;
+mod seek;
+mod verify;
 
+pub use missing::missing_nodes;
 pub use node::{LoadedNodes, Node, TreeIndex};
 pub use proof::{
     DataBlock, DataHash, DataSeek, DataUpgrade, Proof, ProofRequest, RequestBlock, RequestSeek, RequestUpgrade,
 };
-pub use roots::Roots;
+pub use prove::{BuildError, InvalidRequest, ProofPlan, upgrade_places};
+pub use reorg::Reorg;
+pub use roots::{Roots, append};
+pub use seek::{ByteSeek, byte_offset_nodes};
+pub use verify::{Anchor, InvalidProof, Unanchored, Verified, VerifiedUpgrade, upgrade_roots, verify};

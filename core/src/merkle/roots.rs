@@ -1,7 +1,10 @@
 //! The roots of a tree: all of it that must stay in memory, log2(length) nodes.
 
-use super::node::Node;
+use super::node::{Node, TreeIndex};
+use crate::crypto::{Hash, ROOTS, blake2b, leaf_hashes};
+use crate::flat_tree;
 use alloc::vec::Vec;
+use bytes::Bytes;
 
 /// A tree of some length on some fork, as its roots.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,4 +17,103 @@ pub struct Roots {
     pub byte_length: u64,
     /// Full roots of `length`, left to right.
     pub nodes: Vec<Node>,
+}
+
+impl Roots {
+    /// Where the roots of a tree of `length` blocks are.
+    pub fn indices(length: u64) -> Vec<TreeIndex> {
+        flat_tree::full_roots(length)
+    }
+
+    /// The tree of `length` blocks with these roots; `None` when they are others' places or their sizes overflow.
+    pub fn from_nodes(fork: u64, length: u64, nodes: Vec<Node>) -> Option<Self> {
+        let places = Self::indices(length);
+        if places.len() != nodes.len() || places.iter().zip(&nodes).any(|(place, node)| *place != node.index) {
+            return None;
+        }
+        let byte_length = nodes.iter().try_fold(0_u64, |sum, node| sum.checked_add(node.size))?;
+        Some(Self { fork, length, byte_length, nodes })
+    }
+
+    /// The hash that is signed: over the roots with their places and sizes.
+    pub fn tree_hash(&self) -> Hash {
+        let mut bytes = Vec::with_capacity(self.nodes.len().saturating_mul(48));
+        for node in &self.nodes {
+            bytes.extend_from_slice(node.hash.as_ref());
+            bytes.extend_from_slice(&node.index.0.to_le_bytes());
+            bytes.extend_from_slice(&node.size.to_le_bytes());
+        }
+        blake2b(&[&ROOTS, &bytes])
+    }
+
+    /// The root over `index`, if the tree has one.
+    pub fn root_over(&self, index: TreeIndex) -> Option<&Node> {
+        self.nodes.iter().find(|root| root.index.contains(index))
+    }
+
+    /// Adds the next root on the right and merges equal neighbours; every node this makes goes to `made`.
+    pub(super) fn push(&mut self, node: Node, made: &mut Vec<Node>) {
+        let blocks = node.index.blocks();
+        self.length = blocks.end;
+        self.byte_length = self.byte_length.saturating_add(node.size);
+        made.push(node);
+        self.nodes.push(node);
+        while let [.., left, right] = self.nodes.as_slice() {
+            if left.index.sibling() != right.index || !left.index.is_left() {
+                break;
+            }
+            let parent = Node::parent(left, right);
+            self.nodes.truncate(self.nodes.len().saturating_sub(2));
+            self.nodes.push(parent);
+            made.push(parent);
+        }
+    }
+}
+
+/// The tree with `blocks` appended (same fork), and every node to store. Needs no read.
+pub fn append(roots: &Roots, blocks: &[Bytes]) -> (Roots, Vec<Node>) {
+    let mut longer = roots.clone();
+    let mut made = Vec::with_capacity(blocks.len().saturating_mul(2));
+    for (block, hash) in blocks.iter().zip(leaf_hashes(blocks)) {
+        let size = u64::try_from(block.len()).unwrap_or(u64::MAX);
+        longer.push(Node { index: TreeIndex::leaf(longer.length), size, hash }, &mut made);
+    }
+    (longer, made)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+    use proptest::prelude::*;
+
+    /// The same tree, by the definition.
+    fn naive(index: TreeIndex, blocks: &[Bytes]) -> Node {
+        match index.children() {
+            None => Node::leaf(index.0 / 2, &blocks[usize::try_from(index.0 / 2).unwrap()]),
+            Some((left, right)) => Node::parent(&naive(left, blocks), &naive(right, blocks)),
+        }
+    }
+
+    #[test]
+    fn the_empty_tree_has_a_hash() {
+        let hash = Roots::default().tree_hash().to_string();
+        assert_eq!(hash, "bb30a42c1e62f0afda5f0a4e8a562f7a13a24cea00ee81917b86b89e801314aa");
+    }
+
+    proptest! {
+        #[test]
+        fn any_batches_give_the_tree_of_the_definition(sizes in prop::collection::vec(0_usize..20, 0..70), cut: usize) {
+            let blocks: Vec<Bytes> = sizes.iter().enumerate().map(|(i, n)| alloc::vec![i as u8; *n].into()).collect();
+            let cut = cut % (blocks.len() + 1);
+            let (first, mut made) = append(&Roots::default(), &blocks[..cut]);
+            let (both, more) = append(&first, &blocks[cut..]);
+            made.extend(more);
+            prop_assert_eq!(both.length, blocks.len() as u64);
+            prop_assert_eq!(&Roots::from_nodes(0, both.length, both.nodes.clone()).unwrap(), &both);
+            for node in made.iter().chain(&both.nodes) {
+                prop_assert_eq!(node, &naive(node.index, &blocks));
+            }
+        }
+    }
 }

@@ -11,7 +11,10 @@
 //! 5. After a write failed with [`StorageError::Broken`] every later write of that store fails until it is reopened.
 //! 6. [`StorageError::Full`] is distinct from `Broken`: nothing of that batch was written and reads go on.
 
+pub mod keys;
 mod op;
+pub mod records;
+pub mod rows;
 
 pub use op::{
     CoreSlot, Durability, OpId, ReadBatch, ReadReply, RecordKey, ScanRecords, StorageError, StorageOp, StorageReply,

@@ -1,0 +1,332 @@
+//! Connections: one encrypted stream with every loaded core on it, each on a channel of its own.
+
+use super::connection::{Connection, ConnectionEvent};
+use super::corestore::Corestore;
+use super::io::{CloseReason, ConnectionId, Event, Output, Role};
+use crate::crypto::{DiscoveryKey, PublicKey, capability};
+use crate::encoding::{Decode, Encode};
+use crate::protomux::ChannelId;
+use crate::replication::{Handshake, Message, PeerId};
+use crate::time::Instant;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Link {
+    connection: Connection,
+    role: Role,
+    remote: Option<(PublicKey, [u8; 64])>,
+    channels: BTreeMap<ChannelId, Channel>,
+    by_core: BTreeMap<DiscoveryKey, ChannelId>,
+    backlog: usize,
+    held: VecDeque<(DiscoveryKey, PeerId, Message)>,
+    corked: bool,
+}
+
+#[derive(Debug)]
+struct Channel {
+    core: DiscoveryKey,
+    peer: Option<PeerId>,
+}
+
+/// One core on one connection.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) connection: ConnectionId,
+    channel: ChannelId,
+    core: DiscoveryKey,
+}
+
+/// A connection as callers see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionInfo {
+    /// Which.
+    pub connection: ConnectionId,
+    /// Who dialled.
+    pub role: Role,
+    /// The peer's key on this stream, after the handshake.
+    pub public_key: Option<PublicKey>,
+    /// Cores replicated on it now.
+    pub cores: Vec<DiscoveryKey>,
+}
+
+impl Link {
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.connection.deadline()
+    }
+
+    fn cork(&mut self) {
+        if !self.corked {
+            self.corked = true;
+            self.connection.cork();
+        }
+    }
+}
+
+impl Corestore {
+    /// Every connection.
+    pub fn connections(&self) -> Vec<ConnectionInfo> {
+        let info = |(connection, link): (&ConnectionId, &Link)| ConnectionInfo {
+            connection: *connection,
+            role: link.role,
+            public_key: link.remote.map(|(key, _)| key),
+            cores: link.channels.values().filter(|c| c.peer.is_some()).map(|c| c.core).collect(),
+        };
+        self.connections.iter().map(info).collect()
+    }
+
+    /// Closes a connection.
+    pub fn close_connection(&mut self, connection: ConnectionId) {
+        self.fail_connection(connection, CloseReason::Local);
+        self.settle();
+    }
+
+    pub(super) fn connection_opened(&mut self, id: ConnectionId, role: Role) {
+        if self.connections.len() >= self.config.max_connections || self.connections.contains_key(&id) {
+            let reason = CloseReason::Violation(String::from("too many connections"));
+            self.output(Output::Close { connection: id, reason });
+            return;
+        }
+        let initiator = Self::is_initiator(role);
+        let connection = Connection::new(initiator, &self.identity, &mut self.entropy, self.now);
+        let link = Link {
+            connection,
+            role,
+            remote: None,
+            channels: BTreeMap::new(),
+            by_core: BTreeMap::new(),
+            backlog: 0,
+            held: VecDeque::new(),
+            corked: false,
+        };
+        self.connections.insert(id, link);
+        self.dirty_connections.insert(id);
+    }
+
+    pub(super) fn connection_received(&mut self, id: ConnectionId, bytes: &Bytes) {
+        let now = self.now;
+        let Some(link) = self.connections.get_mut(&id) else { return };
+        if let Err(reason) = link.connection.handle_bytes(now, bytes) {
+            self.fail_connection(id, CloseReason::Violation(reason.to_string()));
+            return;
+        }
+        self.dirty_connections.insert(id);
+    }
+
+    /// The transport's queue changed: go on serving once it has room.
+    pub(super) fn connection_writable(&mut self, id: ConnectionId, backlog: usize) {
+        let max = self.config.max_backlog;
+        let Some(link) = self.connections.get_mut(&id) else { return };
+        link.backlog = backlog;
+        while let Some(link) = self.connections.get_mut(&id).filter(|link| link.backlog <= max) {
+            let Some((core, peer, message)) = link.held.pop_front() else { return };
+            self.peer_message(core, peer, message);
+            self.settle();
+        }
+    }
+
+    /// Takes what a connection has to say and hands out what it sends, as one batch.
+    pub(super) fn drain_connection(&mut self, id: ConnectionId) {
+        loop {
+            let Some(link) = self.connections.get_mut(&id) else { return };
+            match link.connection.poll_event() {
+                None if link.corked && self.dirty_cores.is_empty() => {
+                    link.corked = false;
+                    link.connection.uncork();
+                }
+                // Cores still have something to say: their answers join the same batch.
+                None if link.corked => {
+                    self.dirty_connections.insert(id);
+                    let cores = core::mem::take(&mut self.dirty_cores);
+                    cores.iter().for_each(|core| self.carry_out_effects(core));
+                }
+                None => return,
+                Some(event) => self.connection_event(id, event),
+            }
+        }
+    }
+
+    fn connection_event(&mut self, id: ConnectionId, event: ConnectionEvent) {
+        match event {
+            ConnectionEvent::Transmit(bytes) => {
+                if let Some(link) = self.connections.get_mut(&id) {
+                    link.backlog = link.backlog.saturating_add(bytes.len());
+                }
+                self.output(Output::Transmit { connection: id, bytes });
+            }
+            ConnectionEvent::Connected { remote, handshake_hash } => {
+                if let Some(link) = self.connections.get_mut(&id) {
+                    link.remote = Some((remote, handshake_hash));
+                }
+                self.event(Event::Connected { connection: id, public_key: remote });
+                let held: Vec<DiscoveryKey> = self.cores.keys().copied().collect();
+                for core in held.into_iter().filter(|core| self.is_held(core)) {
+                    self.attach(id, core);
+                }
+            }
+            ConnectionEvent::Pair(core) if self.cores.contains_key(&core) => self.attach(id, core),
+            ConnectionEvent::Pair(core) => self.open_for_peer(id, core),
+            ConnectionEvent::Opened { channel, handshake } => self.channel_opened(id, channel, &handshake),
+            ConnectionEvent::Message { channel, kind, payload } => self.channel_message(id, channel, kind, &payload),
+            ConnectionEvent::Closed { channel } => self.channel_closed(id, channel),
+        }
+    }
+
+    /// Opens a channel for `core` on every connection that has none.
+    pub(super) fn attach_everywhere(&mut self, core: DiscoveryKey) {
+        let ids: Vec<ConnectionId> = self.connections.keys().copied().collect();
+        for id in ids {
+            self.attach(id, core);
+        }
+    }
+
+    /// Opens a channel for `core` on a connection, unless there is one.
+    pub(super) fn attach(&mut self, id: ConnectionId, core: DiscoveryKey) {
+        let Some(log) = self.cores.get(&core).map(|core| &core.log).filter(|log| !log.is_frozen()) else { return };
+        let Some(link) = self.connections.get_mut(&id) else { return };
+        let Some((_, hash)) = &link.remote else { return };
+        if link.by_core.contains_key(&core) {
+            return;
+        }
+        let capability = capability(Self::is_initiator(link.role), log.key(), hash);
+        let handshake = Handshake { seeks: true, capability };
+        if let Some(channel) = link.connection.open(&core, &handshake.to_bytes()) {
+            link.by_core.insert(core, channel);
+            link.channels.insert(channel, Channel { core, peer: None });
+        }
+        self.dirty_connections.insert(id);
+    }
+
+    pub(super) fn reject(&mut self, id: ConnectionId, core: DiscoveryKey) {
+        if let Some(link) = self.connections.get_mut(&id) {
+            link.connection.reject(&core);
+            self.dirty_connections.insert(id);
+        }
+    }
+
+    fn channel_opened(&mut self, id: ConnectionId, channel: ChannelId, handshake: &[u8]) {
+        let peer = PeerId(self.next_id());
+        let Some(link) = self.connections.get_mut(&id) else { return };
+        let initiator = Self::is_initiator(link.role);
+        let (Some(entry), Some((public_key, hash))) = (link.channels.get_mut(&channel), link.remote) else { return };
+        let core = entry.core;
+        entry.peer = Some(peer);
+        let Some(log) = self.cores.get(&core).map(|core| &core.log) else {
+            self.close_channel_of(id, channel);
+            return;
+        };
+        let proven = Handshake::from_bytes(handshake)
+            .ok()
+            .filter(|theirs| theirs.capability == capability(!initiator, log.key(), &hash));
+        let Some(theirs) = proven else {
+            let reason = format!("the peer did not prove that it knows the key of core {core}");
+            self.fail_connection(id, CloseReason::Violation(reason));
+            return;
+        };
+        self.peers.insert(peer, Peer { connection: id, channel, core });
+        self.peer_opened(core, peer, theirs.seeks);
+        self.event(Event::PeerAdded { core, connection: id, public_key });
+    }
+
+    fn channel_message(&mut self, id: ConnectionId, channel: ChannelId, kind: u64, payload: &Bytes) {
+        let (max_backlog, max_held) = (self.config.max_backlog, self.config.max_held_requests);
+        let Some(link) = self.connections.get_mut(&id) else { return };
+        let Some(Channel { core, peer: Some(peer) }) = link.channels.get(&channel) else { return };
+        let (core, peer) = (*core, *peer);
+        match Message::decode(kind, payload) {
+            Err(error) => self.fail_connection(id, CloseReason::Violation(error.to_string())),
+            Ok(None) => {}
+            Ok(Some(message @ (Message::Request(_) | Message::Cancel { .. }))) if link.backlog > max_backlog => {
+                if link.held.len() >= max_held {
+                    let reason = String::from("the peer asks for more than it reads");
+                    self.fail_connection(id, CloseReason::Violation(reason));
+                    return;
+                }
+                link.held.push_back((core, peer, message));
+            }
+            Ok(Some(message)) => self.peer_message(core, peer, message),
+        }
+    }
+
+    fn channel_closed(&mut self, id: ConnectionId, channel: ChannelId) {
+        let Some(link) = self.connections.get_mut(&id) else { return };
+        let Some(closed) = link.channels.remove(&channel) else { return };
+        link.by_core.remove(&closed.core);
+        link.held.retain(|(_, peer, _)| Some(*peer) != closed.peer);
+        if let Some(peer) = closed.peer {
+            self.remove_peer(peer);
+        }
+    }
+
+    /// Closes a peer's channel; its core may be opened on the connection again later.
+    pub(super) fn close_channel(&mut self, peer: PeerId) {
+        if let Some(Peer { connection, channel, .. }) = self.peers.get(&peer) {
+            self.close_channel_of(*connection, *channel);
+        }
+    }
+
+    fn close_channel_of(&mut self, id: ConnectionId, channel: ChannelId) {
+        if let Some(link) = self.connections.get_mut(&id) {
+            link.connection.close(channel);
+            self.dirty_connections.insert(id);
+        }
+        self.channel_closed(id, channel);
+    }
+
+    pub(super) fn fail_peer(&mut self, peer: PeerId, reason: String) {
+        if let Some(connection) = self.peers.get(&peer).map(|peer| peer.connection) {
+            self.fail_connection(connection, CloseReason::Violation(reason));
+        }
+    }
+
+    fn fail_connection(&mut self, id: ConnectionId, reason: CloseReason) {
+        if self.connections.contains_key(&id) {
+            self.output(Output::Close { connection: id, reason: reason.clone() });
+            self.end_connection(id, reason);
+        }
+    }
+
+    /// Forgets a connection and every peer on it.
+    pub(super) fn end_connection(&mut self, id: ConnectionId, reason: CloseReason) {
+        let Some(link) = self.connections.remove(&id) else { return };
+        for peer in link.channels.into_values().filter_map(|channel| channel.peer) {
+            self.remove_peer(peer);
+        }
+        self.event(Event::Disconnected { connection: id, reason });
+    }
+
+    fn remove_peer(&mut self, peer: PeerId) {
+        if let Some(Peer { connection, core, .. }) = self.peers.remove(&peer) {
+            self.peer_closed(core, peer);
+            self.event(Event::PeerRemoved { core, connection });
+        }
+    }
+
+    /// Sends a replication message on a peer's channel; all of one drain travel as one batch.
+    pub(super) fn send(&mut self, peer: PeerId, message: &Message) {
+        let Some(Peer { connection, channel, .. }) = self.peers.get(&peer) else { return };
+        let Some(link) = self.connections.get_mut(connection) else { return };
+        link.cork();
+        link.connection.send(*channel, message.kind(), &message.encode_payload());
+        self.dirty_connections.insert(*connection);
+    }
+
+    pub(super) fn connections_deadline(&mut self) {
+        let now = self.now;
+        let due = self.connections.iter().filter(|(_, link)| link.deadline().is_some_and(|at| at <= now));
+        let due: Vec<ConnectionId> = due.map(|(id, _)| *id).collect();
+        for id in due {
+            let Some(link) = self.connections.get_mut(&id) else { continue };
+            match link.connection.handle_deadline(now) {
+                Ok(()) => {
+                    self.dirty_connections.insert(id);
+                }
+                Err(_) => self.fail_connection(id, CloseReason::Timeout),
+            }
+        }
+    }
+}

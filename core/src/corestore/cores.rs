@@ -1,0 +1,295 @@
+//! Open cores: a log and its replicator side by side, and the effects that pass between them.
+
+use super::corestore::Corestore;
+use super::io::{ConnectionId, DownloadRange, Event, RequestId, SessionId};
+use super::pending::Pending;
+use super::writes::Then;
+use crate::crypto::DiscoveryKey;
+use crate::entropy::Entropy;
+use crate::log::Hypercore;
+use crate::replication::{
+    Committed, CoreView, DemandId, Effect, LoadId, Loaded, Message, PeerId, Range as WantedRange, Replicator,
+    ReplicatorConfig,
+};
+use crate::storage::{CoreSlot, StorageOp, rows};
+use crate::time::Instant;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::ops::Range;
+
+/// An open core.
+#[derive(Debug)]
+pub(super) struct OpenedCore {
+    pub(super) slot: CoreSlot,
+    pub(super) log: Hypercore,
+    replicator: Replicator,
+    pub(super) gets: BTreeMap<u64, GetEntry>,
+    pub(super) demands: BTreeMap<DemandId, Wanted>,
+    pub(super) deferred: VecDeque<Deferred>,
+    pub(super) truncating: bool,
+    pub(super) peers: BTreeSet<PeerId>,
+    pub(super) remote_contiguous_length: u64,
+    idle_since: Option<Instant>,
+}
+
+/// Callers that wait for one block.
+#[derive(Debug)]
+pub(super) struct GetEntry {
+    pub(super) demand: DemandId,
+    pub(super) waiters: Vec<RequestId>,
+}
+
+/// What a demand is for.
+#[derive(Debug)]
+pub(super) enum Wanted {
+    Block(u64),
+    Request(RequestId),
+}
+
+/// A change that waits its turn.
+#[derive(Debug)]
+pub(super) enum Deferred {
+    Append { request: RequestId, session: SessionId, blocks: Vec<Bytes> },
+    Clear { request: RequestId, range: Range<u64> },
+    Truncate { request: RequestId, new_length: u64, fork: Option<u64> },
+}
+
+/// A log as replication may see it.
+fn view(log: &Hypercore) -> CoreView<'_> {
+    CoreView {
+        key: log.key(),
+        discovery_key: log.discovery_key(),
+        head: log.head(),
+        staged: log.staged_head(),
+        bitfield: log.bitfield(),
+        contiguous_length: log.contiguous_length(),
+        manifest: log.manifest(),
+        verifier: log.verifier(),
+        writable: log.is_writable(),
+        frozen: log.is_frozen(),
+    }
+}
+
+impl OpenedCore {
+    pub(super) fn new(slot: CoreSlot, log: Hypercore, now: Instant, entropy: &mut Entropy) -> Self {
+        Self {
+            slot,
+            log,
+            replicator: Replicator::new(ReplicatorConfig { seed: entropy.u64(), ..ReplicatorConfig::default() }),
+            gets: BTreeMap::new(),
+            demands: BTreeMap::new(),
+            deferred: VecDeque::new(),
+            truncating: false,
+            peers: BTreeSet::new(),
+            remote_contiguous_length: 0,
+            idle_since: Some(now),
+        }
+    }
+
+    pub(super) fn on_committed(&mut self, now: Instant, committed: &Committed) {
+        self.replicator.on_committed(now, &view(&self.log), committed);
+    }
+
+    pub(super) fn want_block(&mut self, now: Instant, demand: DemandId, index: u64) {
+        self.replicator.want_block(now, &view(&self.log), demand, index);
+    }
+
+    pub(super) fn want_upgrade(&mut self, now: Instant, demand: DemandId) {
+        self.replicator.want_upgrade(now, &view(&self.log), demand);
+    }
+
+    pub(super) fn want_seek(&mut self, now: Instant, demand: DemandId, bytes: u64, padding: u64) {
+        self.replicator.want_seek(now, &view(&self.log), demand, bytes, padding);
+    }
+
+    pub(super) fn want_range(&mut self, now: Instant, demand: DemandId, range: DownloadRange) {
+        let range = match range {
+            DownloadRange::Range { start, end, linear } => WantedRange::Span { start, end, linear },
+            DownloadRange::Blocks(blocks) => WantedRange::Blocks(blocks),
+        };
+        self.replicator.want_range(now, &view(&self.log), demand, range);
+    }
+
+    pub(super) fn cancel(&mut self, now: Instant, demand: DemandId) {
+        self.replicator.cancel(now, &view(&self.log), demand);
+    }
+
+    /// Removes one waiter of a block; gives the demand nobody waits for any more.
+    pub(super) fn drop_get(&mut self, index: u64, request: RequestId) -> Option<DemandId> {
+        let entry = self.gets.get_mut(&index)?;
+        entry.waiters.retain(|waiter| *waiter != request);
+        if entry.waiters.is_empty() { self.gets.remove(&index).map(|entry| entry.demand) } else { None }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        [self.replicator.deadline(), self.idle_since].into_iter().flatten().min()
+    }
+}
+
+impl Corestore {
+    /// Carries out everything the replicator of `id` asks for.
+    pub(super) fn carry_out_effects(&mut self, id: &DiscoveryKey) {
+        while let Some(effect) = self.cores.get_mut(id).and_then(|core| core.replicator.poll_effect()) {
+            self.carry_out(*id, effect);
+        }
+    }
+
+    fn carry_out(&mut self, id: DiscoveryKey, effect: Effect) {
+        match effect {
+            Effect::Send { peer, message } => self.send(peer, &message),
+            Effect::Load { id: load_id, load } => {
+                let Some(core) = self.cores.get(&id) else { return };
+                let read = rows::read_core(core.slot, &load.nodes, &load.blocks);
+                self.ask_store(StorageOp::Read(read), Pending::Load { core: id, id: load_id, load });
+            }
+            Effect::Accept { peer, verified, manifest } => {
+                let commit = self.cores.get_mut(&id).map(|core| core.log.accept(verified, manifest));
+                self.take_from_peer(id, peer, commit);
+            }
+            Effect::Reorg { peer, ancestors, verified } => {
+                let commit = self.cores.get_mut(&id).map(|core| core.log.reorg(ancestors, &verified));
+                self.take_from_peer(id, peer, commit);
+            }
+            Effect::Conflict { .. } => {
+                if let Some(commit) = self.cores.get_mut(&id).map(|core| core.log.freeze()) {
+                    self.write_commit(id, commit, Then::Nothing);
+                }
+            }
+            Effect::CloseChannel { peer } => self.close_channel(peer),
+            Effect::Reopen => self.attach_everywhere(id),
+            Effect::Fail { peer, reason } => self.fail_peer(peer, reason),
+            Effect::Done { demand, result } => self.demand_done(id, demand, result),
+            other => self.tell_effect(id, other),
+        }
+    }
+
+    fn tell_effect(&mut self, core: DiscoveryKey, effect: Effect) {
+        let connection = |machine: &Self, peer| machine.peers.get(&peer).map(|peer| peer.connection);
+        match effect {
+            Effect::VerificationFailed { peer, reason } => {
+                if let Some(connection) = connection(self, peer) {
+                    self.event(Event::VerificationFailed { core, connection, reason });
+                }
+            }
+            Effect::Uploaded { peer, index, byte_length } => {
+                if let Some(connection) = connection(self, peer) {
+                    self.event(Event::Uploaded { core, index, byte_length, connection });
+                }
+            }
+            Effect::Extension { peer, name, payload } => {
+                if let Some(connection) = connection(self, peer) {
+                    self.event(Event::Extension { core, connection, name, payload });
+                }
+            }
+            Effect::RemoteContiguousLength(length) => self.tell_remote_length(core, length),
+            _ => {}
+        }
+    }
+
+    fn take_from_peer(
+        &mut self,
+        id: DiscoveryKey,
+        peer: PeerId,
+        commit: Option<Result<crate::log::Commit, crate::log::LogError>>,
+    ) {
+        let connection = self.peers.get(&peer).map_or(ConnectionId(0), |peer| peer.connection);
+        match commit {
+            Some(Ok(commit)) => self.write_commit(id, commit, Then::Peer { peer, connection }),
+            Some(Err(_)) => self.reject_commit(id, peer),
+            None => {}
+        }
+    }
+
+    /// A change a peer gave could not be stored: the replicator may ask again.
+    pub(super) fn reject_commit(&mut self, id: DiscoveryKey, peer: PeerId) {
+        let now = self.now;
+        if let Some(core) = self.cores.get_mut(&id) {
+            core.replicator.on_rejected(now, &view(&core.log), peer);
+            self.dirty_cores.insert(id);
+        }
+    }
+
+    pub(super) fn on_loaded(&mut self, id: DiscoveryKey, load: LoadId, loaded: Loaded) {
+        let now = self.now;
+        if let Some(core) = self.cores.get_mut(&id) {
+            core.replicator.on_loaded(now, &view(&core.log), load, loaded);
+            self.dirty_cores.insert(id);
+        }
+    }
+
+    pub(super) fn peer_opened(&mut self, id: DiscoveryKey, peer: PeerId, seeks: bool) {
+        let now = self.now;
+        if let Some(core) = self.cores.get_mut(&id) {
+            core.peers.insert(peer);
+            core.idle_since = None;
+            core.replicator.open_peer(now, &view(&core.log), peer, seeks);
+            self.dirty_cores.insert(id);
+        }
+    }
+
+    pub(super) fn peer_message(&mut self, id: DiscoveryKey, peer: PeerId, message: Message) {
+        let now = self.now;
+        if let Some(core) = self.cores.get_mut(&id) {
+            core.replicator.on_message(now, &view(&core.log), peer, message);
+            self.dirty_cores.insert(id);
+        }
+    }
+
+    pub(super) fn peer_closed(&mut self, id: DiscoveryKey, peer: PeerId) {
+        let now = self.now;
+        if let Some(core) = self.cores.get_mut(&id) {
+            core.peers.remove(&peer);
+            core.replicator.close_peer(now, &view(&core.log), peer);
+            self.dirty_cores.insert(id);
+        }
+        self.note_idle(id);
+    }
+
+    pub(super) fn broadcast_extension(&mut self, id: DiscoveryKey, name: &str, payload: &Bytes) {
+        if let Some(core) = self.cores.get_mut(&id) {
+            core.replicator.broadcast_extension(name, payload);
+            self.dirty_cores.insert(id);
+        }
+    }
+
+    pub(super) fn session_closed(&mut self, id: DiscoveryKey) {
+        self.note_idle(id);
+    }
+
+    /// Starts the idle clock of a core nobody holds and no peer replicates.
+    fn note_idle(&mut self, id: DiscoveryKey) {
+        let held = self.is_held(&id);
+        let at = self.now.after(self.config.idle_core);
+        if let Some(core) = self.cores.get_mut(&id) {
+            core.idle_since = (!held && core.peers.is_empty()).then_some(at);
+        }
+    }
+
+    /// True when a session holds this core.
+    pub(super) fn is_held(&self, id: &DiscoveryKey) -> bool {
+        self.sessions.values().any(|session| session.core == *id)
+    }
+
+    pub(super) fn cores_deadline(&mut self) {
+        let now = self.now;
+        let due: Vec<DiscoveryKey> = self
+            .cores
+            .iter()
+            .filter(|(_, core)| core.deadline().is_some_and(|at| at <= now))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in due {
+            let held = self.is_held(&id);
+            let Some(core) = self.cores.get_mut(&id) else { continue };
+            core.replicator.on_deadline(now, &view(&core.log));
+            self.dirty_cores.insert(id);
+            if core.idle_since.is_some_and(|at| at <= now) {
+                core.idle_since = None;
+                if !held && core.peers.is_empty() && core.log.is_settled() {
+                    self.cores.remove(&id);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,384 @@
+//! Opening cores: the store's start, local names, creating, and reading a stored core back.
+
+use super::corestore::Corestore;
+use super::cores::OpenedCore;
+use super::io::{CommandError, ConnectionId, CoreName, Event, OpenCore, Outcome, RequestId, SessionId};
+use super::names::{self, PrimaryKey};
+use super::pending::Pending;
+use super::sessions::Session;
+use super::writes::Then;
+use crate::crypto::{CoreKey, DiscoveryKey, Hash, KeyPair, blake2b, discovery_key};
+use crate::encoding::{Decode, Encode};
+use crate::log::{Auth, Bitfield, Hypercore, StoredState};
+use crate::manifest::Manifest;
+use crate::storage::records::{Alias, CoreEntry, StoreState};
+use crate::storage::{
+    CoreSlot, ReadBatch, ReadReply, RecordKey, ScanRecords, StorageError, StorageOp, StorageReply, WriteOp, keys,
+};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+/// Whether the store's own records are known.
+#[derive(Debug)]
+pub(super) enum Startup {
+    Loading,
+    Ready { primary: PrimaryKey, next_slot: u32 },
+    Failed(CommandError),
+}
+
+/// What came before the store's records were known.
+#[derive(Debug)]
+pub(super) enum Early {
+    Open(RequestId, OpenCore),
+    List(RequestId),
+    Pair(ConnectionId, DiscoveryKey),
+}
+
+/// A core being opened, and everyone who waits for it.
+#[derive(Debug, Default)]
+pub(super) struct Opening {
+    waiting: Vec<Target>,
+    stored: Option<(CoreEntry, Auth, StoredState)>,
+    pages: Bitfield,
+}
+
+/// Who wants a core opened, and how it would be created.
+#[derive(Debug)]
+pub(super) struct Target {
+    opener: Opener,
+    discovery_key: DiscoveryKey,
+    create: Option<Auth>,
+    alias: Option<(Hash, Alias)>,
+}
+
+#[derive(Debug)]
+pub(super) enum Opener {
+    Session { request: RequestId, encryption_key: Option<[u8; 32]>, read_only: bool },
+    Pair(ConnectionId),
+}
+
+impl Corestore {
+    /// Opens a session on a core. Answered by [`Outcome::Opened`].
+    pub fn open_core(&mut self, options: OpenCore) -> RequestId {
+        let request = RequestId(self.next_id());
+        match &self.startup {
+            Startup::Loading => self.early.push(Early::Open(request, options)),
+            Startup::Failed(error) => {
+                let error = error.clone();
+                self.resolve(request, Err(error));
+            }
+            Startup::Ready { .. } => self.start_opening(request, options),
+        }
+        self.settle();
+        request
+    }
+
+    /// Lists the discovery keys of every stored core. Answered by [`Outcome::Cores`].
+    pub fn list(&mut self) -> RequestId {
+        let request = RequestId(self.next_id());
+        match &self.startup {
+            Startup::Loading => self.early.push(Early::List(request)),
+            Startup::Failed(error) => {
+                let error = error.clone();
+                self.resolve(request, Err(error));
+            }
+            Startup::Ready { .. } => self.scan_cores(request, Vec::new(), None),
+        }
+        request
+    }
+
+    /// The namespace `name` within `parent` (the store's own when `None`).
+    pub fn namespace(parent: Option<[u8; 32]>, name: &str) -> [u8; 32] {
+        names::namespace(&parent.unwrap_or(names::DEFAULT_NAMESPACE), name)
+    }
+
+    pub(super) fn scan_cores(&mut self, request: RequestId, found: Vec<DiscoveryKey>, after: Option<&RecordKey>) {
+        let range = keys::cores();
+        let start = after.map_or(range.start, |last| {
+            let mut next = last.clone();
+            next.0.push(0);
+            next
+        });
+        let scan = ScanRecords { start, end: range.end, limit: SCAN_LIMIT };
+        self.ask_store(StorageOp::Scan(scan), Pending::List { request, found });
+    }
+
+    pub(super) fn start_up(&mut self) {
+        let records = Vec::from([keys::store_state(), keys::primary_key()]);
+        self.ask_store(StorageOp::Read(ReadBatch { records, ..ReadBatch::default() }), Pending::StartUp);
+    }
+
+    pub(super) fn started(&mut self, result: Result<StorageReply, StorageError>) {
+        self.startup = match result {
+            Ok(StorageReply::Read(reply)) => self.read_store_records(&reply),
+            Ok(_) => Startup::Failed(CommandError::Damaged(String::from("the store's first records"))),
+            Err(error) => Startup::Failed(CommandError::Storage(error)),
+        };
+        for early in core::mem::take(&mut self.early) {
+            match (early, &self.startup) {
+                (Early::Open(request, _) | Early::List(request), Startup::Failed(error)) => {
+                    let error = error.clone();
+                    self.resolve(request, Err(error));
+                }
+                (Early::Open(request, options), _) => self.start_opening(request, options),
+                (Early::List(request), _) => self.scan_cores(request, Vec::new(), None),
+                (Early::Pair(connection, core), _) => self.open_for_peer(connection, core),
+            }
+        }
+    }
+
+    fn read_store_records(&mut self, reply: &ReadReply) -> Startup {
+        let mut records = reply.records.iter().map(Option::as_ref);
+        let (state, primary) = (records.next().flatten(), records.next().flatten());
+        if let (Some(state), Some(primary)) = (state, primary) {
+            let decoded = StoreState::from_bytes(state).ok().zip(primary.as_ref().try_into().ok());
+            return match decoded {
+                Some((state, primary)) => {
+                    Startup::Ready { primary: PrimaryKey(primary), next_slot: state.next_slot }
+                }
+                None => Startup::Failed(CommandError::Damaged(String::from(
+                    "the store's first records: made by a newer version, or damaged",
+                ))),
+            };
+        }
+        let drawn = self.entropy.array();
+        let primary = self.config.primary_key.unwrap_or(drawn);
+        let state = StoreState { next_slot: 0 };
+        self.write_records(Vec::from([
+            WriteOp::PutRecord(keys::store_state(), Bytes::from(state.to_bytes())),
+            WriteOp::PutRecord(keys::primary_key(), Bytes::copy_from_slice(&primary)),
+        ]));
+        Startup::Ready { primary: PrimaryKey(primary), next_slot: 0 }
+    }
+
+    fn start_opening(&mut self, request: RequestId, options: OpenCore) {
+        let alias_wanted = matches!(&options.name, CoreName::Name { .. });
+        match self.target(request, options) {
+            Ok(target) if alias_wanted => {
+                let hash = target.alias.as_ref().map_or(Hash([0; 32]), |(hash, _)| *hash);
+                let records = Vec::from([keys::alias(&hash)]);
+                let read = StorageOp::Read(ReadBatch { records, ..ReadBatch::default() });
+                self.ask_store(read, Pending::Alias { request, target });
+            }
+            Ok(target) => self.open_target(target),
+            Err(error) => self.resolve(request, Err(error)),
+        }
+    }
+
+    fn target(&self, request: RequestId, options: OpenCore) -> Result<Target, CommandError> {
+        let opener = Opener::Session {
+            request,
+            encryption_key: options.encryption_key,
+            read_only: options.read_only,
+        };
+        let Startup::Ready { primary, .. } = &self.startup else { return Err(CommandError::NotFound) };
+        let mut alias = None;
+        let auth = match options.name {
+            CoreName::DiscoveryKey(discovery_key) => {
+                return Ok(Target { opener, discovery_key, create: None, alias: None });
+            }
+            CoreName::Key(key) => Auth { key, manifest: None, seed: None },
+            CoreName::KeyPair(seed) => own_auth(&KeyPair::from_seed(&seed), options.compat),
+            CoreName::Manifest(manifest, seed) => Auth { key: manifest.key(), manifest: Some(manifest), seed },
+            CoreName::Name { namespace, name } => {
+                let namespace = namespace.unwrap_or(names::DEFAULT_NAMESPACE);
+                let auth = own_auth(&names::key_pair(primary, &namespace, &name), options.compat);
+                let hash = blake2b(&[&namespace, name.as_bytes()]);
+                alias = Some((hash, Alias { discovery_key: discovery_key(&auth.key), namespace, name }));
+                auth
+            }
+        };
+        let discovery_key = discovery_key(&auth.key);
+        Ok(Target { opener, discovery_key, create: options.create.then_some(auth), alias })
+    }
+
+    pub(super) fn alias_read(&mut self, request: RequestId, mut target: Target, reply: &ReadReply) {
+        match reply.records.first().and_then(Option::as_ref).map(|bytes| Alias::from_bytes(bytes)) {
+            None => self.open_target(target),
+            Some(Ok(alias)) => {
+                // A name keeps the core it first named.
+                if alias.discovery_key != target.discovery_key {
+                    target.create = None;
+                    target.discovery_key = alias.discovery_key;
+                }
+                target.alias = None;
+                self.open_target(target);
+            }
+            Some(Err(error)) => self.resolve(request, Err(CommandError::Damaged(format!("{error}")))),
+        }
+    }
+
+    /// A peer asks for a core nobody has open here: it is opened if it is stored, never created.
+    pub(super) fn open_for_peer(&mut self, connection: ConnectionId, discovery_key: DiscoveryKey) {
+        if matches!(self.startup, Startup::Loading) {
+            self.early.push(Early::Pair(connection, discovery_key));
+            return;
+        }
+        self.open_target(Target { opener: Opener::Pair(connection), discovery_key, create: None, alias: None });
+    }
+
+    fn open_target(&mut self, target: Target) {
+        let discovery_key = target.discovery_key;
+        if self.cores.contains_key(&discovery_key) {
+            self.hand_out(target);
+            return;
+        }
+        let first = !self.opening.contains_key(&discovery_key);
+        self.opening.entry(discovery_key).or_default().waiting.push(target);
+        if first {
+            let records = Vec::from([keys::core(&discovery_key)]);
+            let read = StorageOp::Read(ReadBatch { records, ..ReadBatch::default() });
+            self.ask_store(read, Pending::Entry { discovery_key });
+        }
+    }
+
+    pub(super) fn entry_read(&mut self, discovery_key: DiscoveryKey, reply: &ReadReply) {
+        match reply.records.first().and_then(Option::as_ref).map(|bytes| CoreEntry::from_bytes(bytes)) {
+            Some(Ok(entry)) => {
+                let records = Vec::from([keys::auth(entry.slot), keys::state(entry.slot)]);
+                let read = StorageOp::Read(ReadBatch { records, ..ReadBatch::default() });
+                self.ask_store(read, Pending::Core { discovery_key, entry });
+            }
+            Some(Err(error)) => self.open_failed(discovery_key, &CommandError::Damaged(format!("{error}"))),
+            None => self.create(discovery_key),
+        }
+    }
+
+    pub(super) fn core_read(&mut self, discovery_key: DiscoveryKey, entry: CoreEntry, reply: &ReadReply) {
+        let mut records = reply.records.iter().map(Option::as_ref);
+        let auth = records.next().flatten().map(|bytes| Auth::from_bytes(bytes));
+        let state = records.next().flatten().map(|bytes| StoredState::from_bytes(bytes));
+        let (Some(Ok(auth)), Some(Ok(state))) = (auth, state) else {
+            let what = format!("the records of core {}", entry.key);
+            self.open_failed(discovery_key, &CommandError::Damaged(what));
+            return;
+        };
+        if let Some(opening) = self.opening.get_mut(&discovery_key) {
+            opening.stored = Some((entry, auth, state));
+            self.scan_pages(discovery_key, keys::pages(entry.slot).start, entry.slot);
+        }
+    }
+
+    fn scan_pages(&mut self, discovery_key: DiscoveryKey, start: RecordKey, slot: CoreSlot) {
+        let scan = ScanRecords { start, end: keys::pages(slot).end, limit: SCAN_LIMIT };
+        self.ask_store(StorageOp::Scan(scan), Pending::Pages { discovery_key });
+    }
+
+    pub(super) fn pages_read(&mut self, discovery_key: DiscoveryKey, rows: Vec<(RecordKey, Bytes)>, more: bool) {
+        let Some(opening) = self.opening.get_mut(&discovery_key) else { return };
+        for (key, bits) in &rows {
+            if let Some(page) = keys::page_of(key) {
+                opening.pages.set_page(page, bits);
+            }
+        }
+        let last = rows.into_iter().next_back().filter(|_| more);
+        if let (Some((mut next, _)), Some((entry, ..))) = (last, &opening.stored) {
+            let slot = entry.slot;
+            next.0.push(0);
+            self.scan_pages(discovery_key, next, slot);
+            return;
+        }
+        let pages = core::mem::take(&mut opening.pages);
+        let Some((entry, auth, state)) = opening.stored.take() else { return };
+        let key = auth.key;
+        match Hypercore::open(auth, state, pages) {
+            Ok(log) if *log.discovery_key() == discovery_key => self.opened(entry.slot, log),
+            _ => {
+                let what = format!("the records of core {key} belong to another core");
+                self.open_failed(discovery_key, &CommandError::Damaged(what));
+            }
+        }
+    }
+
+    /// Nothing is stored under this discovery key: create the core if someone who waits can.
+    fn create(&mut self, discovery_key: DiscoveryKey) {
+        let waiting = self.opening.get(&discovery_key).map(|opening| opening.waiting.as_slice()).unwrap_or_default();
+        let auth = waiting.iter().find_map(|target| target.create.clone());
+        let Some(auth) = auth else {
+            self.open_failed(discovery_key, &CommandError::NotFound);
+            return;
+        };
+        let Startup::Ready { next_slot, .. } = &mut self.startup else { return };
+        let slot = CoreSlot(*next_slot);
+        let entry = CoreEntry { slot, key: auth.key };
+        match Hypercore::create(auth) {
+            Err(error) => self.open_failed(discovery_key, &CommandError::BadArgument(format!("{error}"))),
+            Ok((log, commit)) => {
+                *next_slot = next_slot.saturating_add(1);
+                let state = StoreState { next_slot: *next_slot };
+                self.write_records(Vec::from([
+                    WriteOp::PutRecord(keys::store_state(), Bytes::from(state.to_bytes())),
+                    WriteOp::PutRecord(keys::core(&discovery_key), Bytes::from(entry.to_bytes())),
+                ]));
+                self.write_commit_of(slot, discovery_key, commit, Then::Create(alloc::boxed::Box::new(log)));
+            }
+        }
+    }
+
+    /// A core is open: everyone who waited gets it, and every connection hears of it.
+    pub(super) fn opened(&mut self, slot: CoreSlot, log: Hypercore) {
+        let discovery_key = *log.discovery_key();
+        self.cores.insert(discovery_key, OpenedCore::new(slot, log, self.now, &mut self.entropy));
+        let waiting = self.opening.remove(&discovery_key).unwrap_or_default().waiting;
+        for target in waiting {
+            self.hand_out(target);
+        }
+    }
+
+    fn hand_out(&mut self, target: Target) {
+        let discovery_key = target.discovery_key;
+        match target.opener {
+            Opener::Pair(connection) => self.attach(connection, discovery_key),
+            Opener::Session { request, encryption_key, read_only } => {
+                if let Some((hash, alias)) = target.alias {
+                    let record = WriteOp::PutRecord(keys::alias(&hash), Bytes::from(alias.to_bytes()));
+                    self.write_records(Vec::from([record]));
+                }
+                self.adopt_key_pair(discovery_key, target.create);
+                let session = SessionId(self.next_id());
+                let entry = Session { core: discovery_key, encryption_key, read_only, snapshot: None };
+                self.sessions.insert(session, entry);
+                self.attach_everywhere(discovery_key);
+                match self.info(session) {
+                    Some(info) => self.resolve(request, Ok(Outcome::Opened(session, info))),
+                    None => self.resolve(request, Err(CommandError::NotFound)),
+                }
+            }
+        }
+    }
+
+    /// A session that brings the signing key of a core stored without it makes it writable.
+    fn adopt_key_pair(&mut self, discovery_key: DiscoveryKey, auth: Option<Auth>) {
+        let Some(core) = self.cores.get_mut(&discovery_key) else { return };
+        let Some(seed) = auth.and_then(|auth| auth.seed).filter(|_| core.log.auth().seed.is_none()) else { return };
+        let commit = core.log.set_key_pair(KeyPair::from_seed(&seed));
+        self.write_commit(discovery_key, commit, Then::Nothing);
+    }
+
+    pub(super) fn open_failed(&mut self, discovery_key: DiscoveryKey, error: &CommandError) {
+        let waiting = self.opening.remove(&discovery_key).unwrap_or_default().waiting;
+        for target in waiting {
+            match target.opener {
+                Opener::Session { request, .. } => self.resolve(request, Err(error.clone())),
+                Opener::Pair(connection) => {
+                    self.reject(connection, discovery_key);
+                    self.event(Event::UnknownDiscoveryKey { connection, discovery_key });
+                }
+            }
+        }
+    }
+}
+
+fn own_auth(key_pair: &KeyPair, compat: bool) -> Auth {
+    let public_key = key_pair.public_key();
+    let manifest = if compat { Manifest::compat(public_key) } else { Manifest::single(MANIFEST_VERSION, public_key) };
+    let key = if compat { CoreKey(public_key.0) } else { manifest.key() };
+    Auth { key, manifest: Some(manifest), seed: Some(key_pair.seed()) }
+}
+
+/// The version of the manifests Corestore 7 makes.
+const MANIFEST_VERSION: u8 = 1;
+/// Records a scan asks for at once.
+const SCAN_LIMIT: u32 = 256;

@@ -1,0 +1,118 @@
+//! The one table of what storage replies are for.
+
+use super::corestore::Corestore;
+use super::io::{CommandError, Outcome, RequestId, SessionId};
+use super::opening::Target;
+use crate::crypto::DiscoveryKey;
+use crate::log::TruncatePlan;
+use crate::replication::{Load, LoadId, Loaded};
+use crate::storage::{OpId, ReadReply, StorageError, StorageReply, keys, records, rows};
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+/// What to do with a reply.
+#[derive(Debug)]
+pub(super) enum Pending {
+    /// The store's own records, at start.
+    StartUp,
+    /// A local name's record.
+    Alias { request: RequestId, target: Target },
+    /// A core's entry.
+    Entry { discovery_key: DiscoveryKey },
+    /// A core's auth and state.
+    Core { discovery_key: DiscoveryKey, entry: records::CoreEntry },
+    /// Some pages of a core's bitfield.
+    Pages { discovery_key: DiscoveryKey },
+    /// The write in flight.
+    Write,
+    /// A block for a caller.
+    Get { request: RequestId, session: SessionId, index: u64, raw: bool },
+    /// Rows for the replicator.
+    Load { core: DiscoveryKey, id: LoadId, load: Load },
+    /// Nodes for a truncation.
+    Truncate { request: RequestId, core: DiscoveryKey, plan: TruncatePlan },
+    /// Nodes for a seek.
+    Seek { request: RequestId },
+    /// A list of cores.
+    List { request: RequestId, found: Vec<DiscoveryKey> },
+}
+
+impl Corestore {
+    /// Takes the store's answer to `op`; answers to unknown operations are ignored.
+    pub(super) fn stored(&mut self, op: OpId, result: Result<StorageReply, StorageError>) {
+        let Some(pending) = self.pending.remove(&op) else { return };
+        match (pending, result) {
+            (Pending::StartUp, result) => self.started(result),
+            (Pending::Write, result) => self.written(result.map(|_| ())),
+            (Pending::Alias { request, target }, Ok(StorageReply::Read(reply))) => {
+                self.alias_read(request, target, &reply);
+            }
+            (Pending::Entry { discovery_key }, Ok(StorageReply::Read(reply))) => {
+                self.entry_read(discovery_key, &reply);
+            }
+            (Pending::Core { discovery_key, entry }, Ok(StorageReply::Read(reply))) => {
+                self.core_read(discovery_key, entry, &reply);
+            }
+            (Pending::Pages { discovery_key }, Ok(StorageReply::Scanned { rows, more })) => {
+                self.pages_read(discovery_key, rows, more);
+            }
+            (Pending::Get { request, session, index, raw }, Ok(StorageReply::Read(reply))) => {
+                self.block_read(request, session, index, raw, reply.blocks.into_iter().next().flatten());
+            }
+            (Pending::Load { core, id, load }, Ok(StorageReply::Read(reply))) => {
+                self.give_loaded(core, id, &load, reply);
+            }
+            (Pending::Truncate { request, core, plan }, Ok(StorageReply::Read(reply))) => {
+                self.truncate_loaded(request, core, &plan, &rows::loaded_nodes(&reply));
+            }
+            (Pending::Seek { request }, Ok(StorageReply::Read(reply))) => {
+                self.seek_loaded(request, &rows::loaded_nodes(&reply));
+            }
+            (Pending::List { request, found }, Ok(StorageReply::Scanned { rows, more })) => {
+                self.listed(request, found, &rows, more);
+            }
+            (pending, Err(error)) => self.read_failed(pending, error),
+            (pending, Ok(_)) => {
+                self.read_failed(pending, StorageError::Broken("the store answered another question".to_string()));
+            }
+        }
+    }
+
+    fn give_loaded(&mut self, core: DiscoveryKey, id: LoadId, load: &Load, reply: ReadReply) {
+        let loaded = Loaded { nodes: rows::loaded_nodes(&reply), blocks: rows::loaded_blocks(&load.blocks, reply) };
+        self.on_loaded(core, id, loaded);
+    }
+
+    fn listed(
+        &mut self,
+        request: RequestId,
+        mut found: Vec<DiscoveryKey>,
+        rows: &[(crate::storage::RecordKey, bytes::Bytes)],
+        more: bool,
+    ) {
+        found.extend(rows.iter().filter_map(|(key, _)| keys::discovery_key_of(key)));
+        match rows.last().filter(|_| more) {
+            Some((last, _)) => self.scan_cores(request, found, Some(last)),
+            None => self.resolve(request, Ok(Outcome::Cores(found))),
+        }
+    }
+
+    fn read_failed(&mut self, pending: Pending, error: StorageError) {
+        match pending {
+            Pending::StartUp => self.started(Err(error)),
+            Pending::Write => self.written(Err(error)),
+            Pending::Alias { request, .. }
+            | Pending::Get { request, .. }
+            | Pending::List { request, .. } => self.resolve(request, Err(CommandError::Storage(error))),
+            Pending::Seek { request } => self.give_up(request, CommandError::Storage(error)),
+            Pending::Truncate { request, core, .. } => {
+                self.truncate_over(core);
+                self.resolve(request, Err(CommandError::Storage(error)));
+            }
+            Pending::Entry { discovery_key }
+            | Pending::Core { discovery_key, .. }
+            | Pending::Pages { discovery_key } => self.open_failed(discovery_key, &CommandError::Storage(error)),
+            Pending::Load { core, id, .. } => self.on_loaded(core, id, Loaded::default()),
+        }
+    }
+}

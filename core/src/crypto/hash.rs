@@ -1,0 +1,64 @@
+//! BLAKE2b-256, plain and keyed, and the tree's hashes (`hypercore-crypto/index.js`).
+
+use super::id::Hash;
+use alloc::vec::Vec;
+use blake2::digest::consts::U32;
+use blake2::digest::{FixedOutput, KeyInit, Update};
+use blake2::{Blake2b, Blake2bMac};
+use bytes::Bytes;
+
+/// The hash of `parts`, one after the other.
+pub fn blake2b(parts: &[&[u8]]) -> Hash {
+    let mut state = Blake2b::<U32>::default();
+    parts.iter().for_each(|part| state.update(part));
+    Hash(state.finalize_fixed().into())
+}
+
+/// The hash of `parts` under `key` (at most 64 bytes; what is over is cut off).
+pub fn blake2b_keyed(key: &[u8], parts: &[&[u8]]) -> Hash {
+    let key = key.get(..64).unwrap_or(key);
+    let Ok(mut state) = Blake2bMac::<U32>::new_from_slice(key) else {
+        return blake2b(parts);
+    };
+    parts.iter().for_each(|part| Update::update(&mut state, part));
+    Hash(state.finalize_fixed().into())
+}
+
+/// The hash of a block.
+pub fn leaf_hash(block: &[u8]) -> Hash {
+    let size = u64::try_from(block.len()).unwrap_or(u64::MAX);
+    blake2b(&[&LEAF, &size.to_le_bytes(), block])
+}
+
+/// The hashes of many blocks.
+pub fn leaf_hashes(blocks: &[Bytes]) -> Vec<Hash> {
+    blocks.iter().map(|block| leaf_hash(block)).collect()
+}
+
+/// The hash over two children; `size` is the bytes below both.
+pub fn parent_hash(size: u64, left: &Hash, right: &Hash) -> Hash {
+    blake2b(&[&PARENT, &size.to_le_bytes(), left.as_ref(), right.as_ref()])
+}
+
+/// First byte of what a leaf hashes.
+const LEAF: [u8; 1] = [0];
+/// First byte of what a parent hashes.
+const PARENT: [u8; 1] = [1];
+/// First byte of what the tree hash hashes.
+pub const ROOTS: [u8; 1] = [2];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    #[test]
+    fn known_hashes() {
+        let hello = leaf_hash(b"hello");
+        assert_eq!(hello.to_string(), "f2391083cfaa8043205fed76cdff843902146ca92aebcd7a196814ec45d8c8f8");
+        let parent = parent_hash(10, &hello, &leaf_hash(b"world"));
+        assert_eq!(parent.to_string(), "56826d33f98cbe1757d804b3ad818a97b61d7ae83d505ba5ca4fb619646355f9");
+        let keyed = blake2b_keyed(&[1; 32], &[b"hypercore"]);
+        assert_eq!(keyed.to_string(), "1624ec2f8e32de3e5d060a240ff6a0193d6b35d44d173311958dec134fd9bba4");
+    }
+}

@@ -1,0 +1,121 @@
+//! The record keys of a store, one function each. First byte: what; then whose.
+
+use super::op::{CoreSlot, RecordKey};
+use crate::crypto::{DiscoveryKey, Hash};
+use alloc::vec::Vec;
+use core::ops::Range;
+
+/// Format version and the next free slot.
+pub fn store_state() -> RecordKey {
+    RecordKey(Vec::from([STORE]))
+}
+
+/// The primary key all local names derive from.
+pub fn primary_key() -> RecordKey {
+    RecordKey(Vec::from([PRIMARY_KEY]))
+}
+
+/// A local name, by the hash of namespace and name.
+pub fn alias(name: &Hash) -> RecordKey {
+    with(ALIAS, name.as_ref())
+}
+
+/// A core's slot.
+pub fn core(discovery_key: &DiscoveryKey) -> RecordKey {
+    with(CORE, discovery_key.as_ref())
+}
+
+/// Every core's slot.
+pub fn cores() -> Range<RecordKey> {
+    RecordKey(Vec::from([CORE]))..RecordKey(Vec::from([CORE + 1]))
+}
+
+/// Every local name.
+pub fn aliases() -> Range<RecordKey> {
+    RecordKey(Vec::from([ALIAS]))..RecordKey(Vec::from([ALIAS + 1]))
+}
+
+/// The discovery key in a key made by [`core()`].
+pub fn discovery_key_of(key: &RecordKey) -> Option<DiscoveryKey> {
+    let bytes = key.0.strip_prefix(&[CORE])?;
+    bytes.try_into().ok().map(DiscoveryKey)
+}
+
+/// Who may sign a core.
+pub fn auth(slot: CoreSlot) -> RecordKey {
+    of_core(slot, AUTH, &[])
+}
+
+/// A core's head, contiguous length and whether it is frozen.
+pub fn state(slot: CoreSlot) -> RecordKey {
+    of_core(slot, STATE, &[])
+}
+
+/// One page of a core's bitfield.
+pub fn page(slot: CoreSlot, page: u64) -> RecordKey {
+    of_core(slot, PAGE, &page.to_be_bytes())
+}
+
+/// All pages of a core's bitfield.
+pub fn pages(slot: CoreSlot) -> Range<RecordKey> {
+    of_core(slot, PAGE, &[])..of_core(slot, PAGE + 1, &[])
+}
+
+/// The page number in a key made by [`page`].
+pub fn page_of(key: &RecordKey) -> Option<u64> {
+    key.0.last_chunk().map(|bytes| u64::from_be_bytes(*bytes))
+}
+
+/// A user's own value beside a core.
+pub fn user_data(slot: CoreSlot, name: &Hash) -> RecordKey {
+    of_core(slot, USER_DATA, name.as_ref())
+}
+
+fn with(kind: u8, rest: &[u8]) -> RecordKey {
+    let mut bytes = Vec::with_capacity(rest.len().saturating_add(1));
+    bytes.push(kind);
+    bytes.extend_from_slice(rest);
+    RecordKey(bytes)
+}
+
+fn of_core(slot: CoreSlot, kind: u8, rest: &[u8]) -> RecordKey {
+    let mut key = with(CORE_RECORD, &slot.0.to_be_bytes());
+    key.0.push(kind);
+    key.0.extend_from_slice(rest);
+    key
+}
+
+const STORE: u8 = 0;
+const PRIMARY_KEY: u8 = 1;
+const ALIAS: u8 = 2;
+const CORE: u8 = 3;
+const CORE_RECORD: u8 = 16;
+
+const AUTH: u8 = 0;
+const STATE: u8 = 1;
+const PAGE: u8 = 2;
+const USER_DATA: u8 = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_one_core_never_leave_its_range() {
+        for number in [0, 1, u64::from(u32::MAX), u64::MAX] {
+            let key = page(CoreSlot(7), number);
+            assert!(pages(CoreSlot(7)).contains(&key));
+            assert!(!pages(CoreSlot(8)).contains(&key));
+            assert!(!pages(CoreSlot(7)).contains(&auth(CoreSlot(7))));
+            assert_eq!(page_of(&key), Some(number));
+        }
+    }
+
+    #[test]
+    fn a_discovery_key_comes_back_from_its_key() {
+        let discovery_key = DiscoveryKey([9; 32]);
+        assert_eq!(discovery_key_of(&core(&discovery_key)), Some(discovery_key));
+        assert!(cores().contains(&core(&discovery_key)));
+        assert_eq!(discovery_key_of(&primary_key()), None);
+    }
+}
