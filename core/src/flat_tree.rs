@@ -89,11 +89,7 @@ impl TreeIndex {
     /// True when `index` lies in the subtree under this node, in the half-open sense of the reference's iterator.
     pub const fn contains(self, index: Self) -> bool {
         let half = pow2(self.depth());
-        if index.0 > self.0 {
-            index.0 < self.0.saturating_add(half)
-        } else {
-            index.0.saturating_add(half) > self.0
-        }
+        if index.0 > self.0 { index.0 < self.0.saturating_add(half) } else { index.0.saturating_add(half) > self.0 }
     }
 }
 

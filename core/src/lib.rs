@@ -12,6 +12,7 @@
 //! 5. [`replication`]
 //! 6. [`corestore`]
 #![no_std]
+#![warn(clippy::alloc_instead_of_core, clippy::std_instead_of_core)]
 #![cfg_attr(
     test,
     allow(
@@ -37,6 +38,7 @@ pub mod log;
 pub mod manifest;
 pub mod merkle;
 pub mod protomux;
+pub mod replication;
 pub mod storage;
 pub mod stream;
 pub mod time;

@@ -35,10 +35,8 @@ impl Hypercore {
         let end = roots.length;
         self.staged.head = Head { roots, signature };
         self.staged.bitfield.set_range(from..end, true);
-        let mut changes = Vec::from([
-            Change::PutBlocks { start: from, blocks: blocks.clone() },
-            Change::PutNodes(nodes),
-        ]);
+        let mut changes =
+            Vec::from([Change::PutBlocks { start: from, blocks: blocks.clone() }, Change::PutNodes(nodes)]);
         if self.staged.contiguous_length == from {
             self.staged.contiguous_length = end;
         } else {

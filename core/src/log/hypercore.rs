@@ -218,11 +218,7 @@ impl Hypercore {
 
     /// Who may sign, as stored.
     pub fn auth(&self) -> Auth {
-        Auth {
-            key: self.key,
-            manifest: self.manifest().cloned(),
-            seed: self.key_pair.as_ref().map(KeyPair::seed),
-        }
+        Auth { key: self.key, manifest: self.manifest().cloned(), seed: self.key_pair.as_ref().map(KeyPair::seed) }
     }
 }
 

@@ -1,10 +1,10 @@
 //! Signatures by several signers, each perhaps over a longer tree, with the nodes that lead there
 //! (`hypercore/lib/multisig.js`; `messages.js`, `multiSignature`).
 
+use crate::crypto::Hash;
 use crate::crypto::Signature;
 use crate::encoding::{Decode, DecodeError, Encode, Reader, Writer};
 use crate::merkle::{Node, TreeIndex};
-use crate::crypto::Hash;
 use alloc::vec::Vec;
 
 /// The signature form of manifests from version 1 on, even for one signer.

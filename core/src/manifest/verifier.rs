@@ -136,8 +136,7 @@ impl Verifier {
 fn patched(roots: &Roots, patch: u64, nodes: &[Node]) -> Option<Roots> {
     let to = roots.length.checked_add(patch)?;
     let places = upgrade_places(roots.length, to).into_iter();
-    let nodes: Option<Vec<Node>> =
-        places.map(|place| nodes.iter().find(|node| node.index == place).copied()).collect();
+    let nodes: Option<Vec<Node>> = places.map(|place| nodes.iter().find(|node| node.index == place).copied()).collect();
     let upgrade = DataUpgrade {
         start: roots.length,
         length: patch,

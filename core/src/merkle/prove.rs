@@ -3,9 +3,7 @@
 
 use super::lookup::{Known, Lookup};
 use super::node::{LoadedNodes, Node, TreeIndex};
-use super::proof::{
-    DataBlock, DataHash, DataSeek, DataUpgrade, Proof, ProofRequest, RequestSeek, RequestUpgrade,
-};
+use super::proof::{DataBlock, DataHash, DataSeek, DataUpgrade, Proof, ProofRequest, RequestSeek, RequestUpgrade};
 use super::roots::Roots;
 use super::seek::byte_offset_nodes;
 use crate::flat_tree::full_roots;
@@ -99,16 +97,12 @@ impl ProofPlan {
     ///
     /// # Errors
     /// [`InvalidRequest`] names what no such tree can prove.
-    pub fn new(
-        roots: &Roots,
-        request: &ProofRequest,
-        prologue_length: Option<u64>,
-    ) -> Result<Self, InvalidRequest> {
+    pub fn new(roots: &Roots, request: &ProofRequest, prologue_length: Option<u64>) -> Result<Self, InvalidRequest> {
         let mut request = *request;
-        if let (Some(upgrade), Some(prologue)) = (&mut request.upgrade, prologue_length) {
-            if upgrade.start < prologue {
-                *upgrade = RequestUpgrade { start: 0, length: prologue };
-            }
+        if let (Some(upgrade), Some(prologue)) = (&mut request.upgrade, prologue_length)
+            && upgrade.start < prologue
+        {
+            *upgrade = RequestUpgrade { start: 0, length: prologue };
         }
         let plan = Self { roots: roots.clone(), request, asked: BTreeSet::new() };
         match plan.layout(&LoadedNodes::default()) {
@@ -326,13 +320,7 @@ fn upgrade_nodes(from: u64, to: u64, wanted: &Wanted, layout: &mut Layout) {
 }
 
 /// From the last leaf of the shorter tree up to the root over it: every right sibling on the way.
-fn connect(
-    last: TreeIndex,
-    root: TreeIndex,
-    wanted: &Wanted,
-    layout: &mut Layout,
-    places: &mut Vec<TreeIndex>,
-) {
+fn connect(last: TreeIndex, root: TreeIndex, wanted: &Wanted, layout: &mut Layout, places: &mut Vec<TreeIndex>) {
     let mut node = last;
     while node != root && root.contains(node) {
         let sibling = node.sibling();

@@ -37,11 +37,7 @@ impl Reorg {
     ///
     /// # Errors
     /// [`InvalidProof`] when it is no signed tree.
-    pub fn new(
-        local: &Roots,
-        proof: &Proof,
-        check: &dyn Fn(&Roots, &[u8]) -> bool,
-    ) -> Result<Self, InvalidProof> {
+    pub fn new(local: &Roots, proof: &Proof, check: &dyn Fn(&Roots, &[u8]) -> bool) -> Result<Self, InvalidProof> {
         let data = proof.upgrade.as_ref().ok_or(InvalidProof::Empty)?;
         if data.start != 0 {
             return Err(InvalidProof::UpgradeOutOfBounds);
@@ -107,20 +103,12 @@ impl Reorg {
     }
 
     /// One step down the side that differs.
-    fn descend(
-        &mut self,
-        loaded: &LoadedNodes,
-        diff: Node,
-        at: TreeIndex,
-        moved: bool,
-    ) -> Result<(), Vec<TreeIndex>> {
+    fn descend(&mut self, loaded: &LoadedNodes, diff: Node, at: TreeIndex, moved: bool) -> Result<(), Vec<TreeIndex>> {
         if at.is_leaf() || at.blocks().start >= self.local.length {
             self.stage = Stage::Done { ancestors: at.blocks().start.min(self.local.length) };
             return Ok(());
         }
-        let children = at.children().and_then(|(left, right)| {
-            Some((*self.fresh.get(left)?, *self.fresh.get(right)?))
-        });
+        let children = at.children().and_then(|(left, right)| Some((*self.fresh.get(left)?, *self.fresh.get(right)?)));
         let Some((left, right)) = children else {
             self.stage = Stage::Ask { diff };
             return Ok(());

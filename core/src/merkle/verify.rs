@@ -138,11 +138,7 @@ impl Unanchored {
 ///
 /// # Errors
 /// [`InvalidProof`] names the culprit; nothing of the proof may be used then.
-pub fn verify(
-    roots: &Roots,
-    proof: &Proof,
-    check: &dyn Fn(&Roots, &[u8]) -> bool,
-) -> Result<Anchor, InvalidProof> {
+pub fn verify(roots: &Roots, proof: &Proof, check: &dyn Fn(&Roots, &[u8]) -> bool) -> Result<Anchor, InvalidProof> {
     if proof.fork != roots.fork {
         return Err(InvalidProof::WrongFork);
     }

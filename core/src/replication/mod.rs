@@ -1,1 +1,5 @@
 //! Replication of one core (`hypercore/lib/replicator.js`).
+
+pub mod wire;
+
+pub use wire::{Data, Handshake, Message, Request, Sync, Want};

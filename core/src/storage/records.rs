@@ -61,10 +61,7 @@ impl Encode for CoreEntry {
 impl Decode for CoreEntry {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         version(reader, "core record")?;
-        Ok(Self {
-            slot: CoreSlot(reader.u32("core record: slot")?),
-            key: CoreKey(reader.array("core record: key")?),
-        })
+        Ok(Self { slot: CoreSlot(reader.u32("core record: slot")?), key: CoreKey(reader.array("core record: key")?) })
     }
 }
 
