@@ -13,6 +13,7 @@ mod manifest;
 mod merkle;
 mod primitives;
 mod report;
+mod streams;
 mod wire;
 
 pub use report::Report;
@@ -33,6 +34,8 @@ pub const FILES: &[(&str, Check)] = &[
     ("encryption", crypto::encryption),
     ("manifest", manifest::manifest),
     ("wire-messages", wire::wire_messages),
+    ("secret-stream", streams::secret_stream),
+    ("protomux", streams::protomux),
 ];
 
 /// Runs every check on a folder; files that are not there are skipped.

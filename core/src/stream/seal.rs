@@ -1,0 +1,121 @@
+//! Sealed messages: libsodium's secretstream over XChaCha20-Poly1305, tag "message", no associated data
+//! (`sodium-secretstream`). Composed here because no crate's AEAD pads its MAC as libsodium does.
+
+use alloc::vec::Vec;
+use chacha20::cipher::{KeyIvInit, StreamCipher};
+use chacha20::{ChaCha20, R20, hchacha};
+use poly1305::Poly1305;
+use poly1305::universal_hash::{KeyInit, UniversalHash};
+
+/// Bytes a sealed message is longer than its plaintext.
+pub const SEAL_OVERHEAD: usize = 17;
+/// Bytes of the header that starts a direction.
+pub const HEADER_BYTES: usize = 24;
+
+/// One direction's state.
+pub struct Seal {
+    key: [u8; 32],
+    counter: u32,
+    inner_nonce: [u8; 8],
+}
+
+impl Seal {
+    /// The direction with this key and header.
+    pub fn new(key: &[u8; 32], header: &[u8; HEADER_BYTES]) -> Self {
+        let mut input = [0; 16];
+        let mut inner_nonce = [0; 8];
+        input.iter_mut().zip(header).for_each(|(to, from)| *to = *from);
+        inner_nonce.iter_mut().zip(header.iter().skip(16)).for_each(|(to, from)| *to = *from);
+        Self { key: hchacha::<R20>(&(*key).into(), &input.into()).into(), counter: 1, inner_nonce }
+    }
+
+    /// Appends the sealed form of `plaintext` to `out`.
+    pub fn seal(&mut self, plaintext: &[u8], out: &mut Vec<u8>) {
+        let (mut cipher, mac_key) = self.begin();
+        let mut tag_block = [0; 64];
+        cipher.apply_keystream(&mut tag_block);
+        let start = out.len().saturating_add(1);
+        out.push(tag_block[0]);
+        out.extend_from_slice(plaintext);
+        let body = out.get_mut(start..).unwrap_or_default();
+        cipher.apply_keystream(body);
+        let mac = authenticate(&mac_key, &tag_block, body);
+        out.extend_from_slice(&mac);
+        self.advance(&mac);
+    }
+
+    /// The plaintext of a sealed message; `None` when it was tampered with, or is no plain message.
+    pub fn open(&mut self, sealed: &[u8]) -> Option<Vec<u8>> {
+        let (sealed, mac) = sealed.split_last_chunk::<16>()?;
+        let (first, body) = sealed.split_first()?;
+        let (mut cipher, mac_key) = self.begin();
+        let mut tag_block = [0; 64];
+        tag_block[0] = *first;
+        cipher.apply_keystream(&mut tag_block);
+        let tag = tag_block[0];
+        tag_block[0] = *first;
+        let expected = authenticate(&mac_key, &tag_block, body);
+        let differing = expected.iter().zip(mac).fold(0, |sum, (a, b)| sum | (a ^ b));
+        if differing != 0 || tag != TAG_MESSAGE {
+            return None;
+        }
+        let mut plaintext = body.to_vec();
+        cipher.apply_keystream(&mut plaintext);
+        self.advance(mac);
+        Some(plaintext)
+    }
+
+    fn cipher(&self) -> ChaCha20 {
+        let mut nonce = [0; 12];
+        let bytes = self.counter.to_le_bytes().into_iter().chain(self.inner_nonce);
+        nonce.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+        ChaCha20::new(&self.key.into(), &nonce.into())
+    }
+
+    /// The message's cipher past its first block, and the MAC key from that block.
+    fn begin(&self) -> (ChaCha20, [u8; 32]) {
+        let mut cipher = self.cipher();
+        let mut block = [0; 64];
+        cipher.apply_keystream(&mut block);
+        (cipher, *block.first_chunk::<32>().unwrap_or(&[0; 32]))
+    }
+
+    fn advance(&mut self, mac: &[u8; 16]) {
+        self.inner_nonce.iter_mut().zip(mac).for_each(|(to, from)| *to ^= from);
+        self.counter = self.counter.wrapping_add(1);
+        if self.counter == 0 {
+            self.rekey();
+        }
+    }
+
+    fn rekey(&mut self) {
+        let mut bytes = [0; 40];
+        let old = self.key.into_iter().chain(self.inner_nonce);
+        bytes.iter_mut().zip(old).for_each(|(to, from)| *to = from);
+        self.cipher().apply_keystream(&mut bytes);
+        self.key.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+        self.inner_nonce.iter_mut().zip(bytes.into_iter().skip(32)).for_each(|(to, from)| *to = from);
+        self.counter = 1;
+    }
+}
+
+/// The MAC over the tag's block, the body, libsodium's own padding, and both lengths.
+fn authenticate(key: &[u8; 32], tag_block: &[u8; 64], body: &[u8]) -> [u8; 16] {
+    let mut mac = Poly1305::new(&(*key).into());
+    for chunk in tag_block.as_chunks::<16>().0 {
+        mac.update(&[(*chunk).into()]);
+    }
+    let (chunks, rest) = body.as_chunks::<16>();
+    for chunk in chunks {
+        mac.update(&[(*chunk).into()]);
+    }
+    let mut tail = Vec::with_capacity(48);
+    tail.extend_from_slice(rest);
+    tail.resize(rest.len().saturating_mul(2), 0);
+    tail.extend_from_slice(&0_u64.to_le_bytes());
+    let length = u64::try_from(body.len()).unwrap_or(u64::MAX).saturating_add(64);
+    tail.extend_from_slice(&length.to_le_bytes());
+    mac.compute_unpadded(&tail).into()
+}
+
+const TAG_MESSAGE: u8 = 0;
