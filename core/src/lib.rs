@@ -30,6 +30,7 @@ extern crate alloc;
 #[cfg(any(test, feature = "conformance"))]
 extern crate std;
 
+pub mod corestore;
 pub mod crypto;
 pub mod encoding;
 pub mod entropy;

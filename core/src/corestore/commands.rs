@@ -1,7 +1,7 @@
 //! What callers may ask of an open core. Every command returns at once; its answer is [`Event::Resolved`].
 
-use super::corestore::Corestore;
 use super::cores::{Deferred, GetEntry, Wanted};
+use super::corestore::Corestore;
 use super::io::{CommandError, DownloadRange, Event, GetOptions, Outcome, RequestId, SessionId};
 use super::pending::Pending;
 use super::writes::Then;
@@ -242,11 +242,7 @@ impl Corestore {
         request
     }
 
-    fn start_seek(
-        &self,
-        session: SessionId,
-        byte: u64,
-    ) -> Result<Option<(DiscoveryKey, ByteSeek)>, CommandError> {
+    fn start_seek(&self, session: SessionId, byte: u64) -> Result<Option<(DiscoveryKey, ByteSeek)>, CommandError> {
         let id = self.session_core(session)?;
         let padding = self.sessions.get(&session).map_or(0, super::sessions::Session::padding);
         let core = self.cores.get(&id).ok_or(CommandError::SessionClosed)?;

@@ -16,8 +16,6 @@ pub struct Config {
     pub max_backlog: usize,
     /// Requests of one connection held while its transport is full; one that sends more is closed.
     pub max_held_requests: usize,
-    /// Bytes of changes that may wait for the store before accepting more waits as well.
-    pub max_unwritten: usize,
     /// A core nobody holds and no peer replicates is closed after this long.
     pub idle_core: Duration,
 }
@@ -30,7 +28,6 @@ impl Default for Config {
             max_connections: 1024,
             max_backlog: 4 << 20,
             max_held_requests: 4096,
-            max_unwritten: 64 << 20,
             idle_core: Duration::from_secs(8),
         }
     }

@@ -92,9 +92,7 @@ impl Connection {
                 }
             }
             MuxEvent::Opened { channel, handshake } => Some(ConnectionEvent::Opened { channel, handshake }),
-            MuxEvent::Message { channel, kind, payload } => {
-                Some(ConnectionEvent::Message { channel, kind, payload })
-            }
+            MuxEvent::Message { channel, kind, payload } => Some(ConnectionEvent::Message { channel, kind, payload }),
             MuxEvent::Closed { channel } => Some(ConnectionEvent::Closed { channel }),
         }
     }

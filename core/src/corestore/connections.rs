@@ -133,7 +133,11 @@ impl Corestore {
     pub(super) fn drain_connection(&mut self, id: ConnectionId) {
         loop {
             let Some(link) = self.connections.get_mut(&id) else { return };
-            match link.connection.poll_event() {
+            let event = match link.connection.poll_event() {
+                Ok(event) => event,
+                Err(error) => return self.fail_connection(id, CloseReason::Violation(error.to_string())),
+            };
+            match event {
                 None if link.corked && self.dirty_cores.is_empty() => {
                     link.corked = false;
                     link.connection.uncork();
@@ -163,8 +167,8 @@ impl Corestore {
                     link.remote = Some((remote, handshake_hash));
                 }
                 self.event(Event::Connected { connection: id, public_key: remote });
-                let held: Vec<DiscoveryKey> = self.cores.keys().copied().collect();
-                for core in held.into_iter().filter(|core| self.is_held(core)) {
+                let held: Vec<DiscoveryKey> = self.cores.keys().copied().filter(|core| self.is_held(core)).collect();
+                for core in held {
                     self.attach(id, core);
                 }
             }

@@ -5,9 +5,7 @@ use super::commands::Waiting;
 use super::config::Config;
 use super::connections::{Link, Peer};
 use super::cores::OpenedCore;
-use super::io::{
-    CloseReason, CommandError, ConnectionId, Event, Input, Outcome, Output, RequestId, Role, SessionId,
-};
+use super::io::{CloseReason, CommandError, ConnectionId, Event, Input, Outcome, Output, RequestId, Role, SessionId};
 use super::opening::{Early, Opening, Startup};
 use super::pending::Pending;
 use super::sessions::Session;

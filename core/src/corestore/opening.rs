@@ -1,7 +1,7 @@
 //! Opening cores: the store's start, local names, creating, and reading a stored core back.
 
-use super::corestore::Corestore;
 use super::cores::OpenedCore;
+use super::corestore::Corestore;
 use super::io::{CommandError, ConnectionId, CoreName, Event, OpenCore, Outcome, RequestId, SessionId};
 use super::names::{self, PrimaryKey};
 use super::pending::Pending;
@@ -135,9 +135,7 @@ impl Corestore {
         if let (Some(state), Some(primary)) = (state, primary) {
             let decoded = StoreState::from_bytes(state).ok().zip(primary.as_ref().try_into().ok());
             return match decoded {
-                Some((state, primary)) => {
-                    Startup::Ready { primary: PrimaryKey(primary), next_slot: state.next_slot }
-                }
+                Some((state, primary)) => Startup::Ready { primary: PrimaryKey(primary), next_slot: state.next_slot },
                 None => Startup::Failed(CommandError::Damaged(String::from(
                     "the store's first records: made by a newer version, or damaged",
                 ))),
@@ -168,11 +166,7 @@ impl Corestore {
     }
 
     fn target(&self, request: RequestId, options: OpenCore) -> Result<Target, CommandError> {
-        let opener = Opener::Session {
-            request,
-            encryption_key: options.encryption_key,
-            read_only: options.read_only,
-        };
+        let opener = Opener::Session { request, encryption_key: options.encryption_key, read_only: options.read_only };
         let Startup::Ready { primary, .. } = &self.startup else { return Err(CommandError::NotFound) };
         let mut alias = None;
         let auth = match options.name {

@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 
 /// What to do with a reply.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "few are pending at once; the large one is an open")]
 pub(super) enum Pending {
     /// The store's own records, at start.
     StartUp,
@@ -101,9 +102,9 @@ impl Corestore {
         match pending {
             Pending::StartUp => self.started(Err(error)),
             Pending::Write => self.written(Err(error)),
-            Pending::Alias { request, .. }
-            | Pending::Get { request, .. }
-            | Pending::List { request, .. } => self.resolve(request, Err(CommandError::Storage(error))),
+            Pending::Alias { request, .. } | Pending::Get { request, .. } | Pending::List { request, .. } => {
+                self.resolve(request, Err(CommandError::Storage(error)))
+            }
             Pending::Seek { request } => self.give_up(request, CommandError::Storage(error)),
             Pending::Truncate { request, core, .. } => {
                 self.truncate_over(core);

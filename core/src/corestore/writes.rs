@@ -15,7 +15,6 @@ use alloc::vec::Vec;
 pub(super) struct Writes {
     gathering: WriteBatch,
     entries: Vec<Entry>,
-    bytes: usize,
     in_flight: Option<Vec<Entry>>,
 }
 
@@ -39,14 +38,7 @@ pub(super) enum Then {
 
 impl Default for Writes {
     fn default() -> Self {
-        Self { gathering: empty(), entries: Vec::new(), bytes: 0, in_flight: None }
-    }
-}
-
-impl Writes {
-    /// Bytes of changes that are not stored yet and not in flight.
-    pub(super) fn gathered_bytes(&self) -> usize {
-        self.bytes
+        Self { gathering: empty(), entries: Vec::new(), in_flight: None }
     }
 }
 
@@ -59,7 +51,6 @@ impl Corestore {
 
     pub(super) fn write_commit_of(&mut self, slot: CoreSlot, core: DiscoveryKey, commit: Commit, then: Then) {
         let id = commit.id;
-        self.writes.bytes = self.writes.bytes.saturating_add(commit_bytes(&commit));
         rows::add_commit(&mut self.writes.gathering, slot, commit);
         self.writes.entries.push(Entry { core, slot, commit: id, then });
     }
@@ -72,13 +63,11 @@ impl Corestore {
 
     /// Issues what was gathered, when nothing is in flight. True when it did.
     pub(super) fn issue_write(&mut self) -> bool {
-        if self.writes.in_flight.is_some() || (self.writes.entries.is_empty() && self.writes.gathering.ops.is_empty())
-        {
+        if self.writes.in_flight.is_some() || (self.writes.entries.is_empty() && self.writes.gathering.ops.is_empty()) {
             return false;
         }
         let batch = core::mem::replace(&mut self.writes.gathering, empty());
         self.writes.in_flight = Some(core::mem::take(&mut self.writes.entries));
-        self.writes.bytes = 0;
         self.ask_store(StorageOp::Write(batch), Pending::Write);
         true
     }
@@ -156,7 +145,6 @@ impl Corestore {
     fn write_failed(&mut self, entries: Vec<Entry>, error: &StorageError) {
         let gathered = core::mem::take(&mut self.writes.entries);
         self.writes.gathering = empty();
-        self.writes.bytes = 0;
         for entry in entries.into_iter().chain(gathered) {
             if let Some(core) = self.cores.get_mut(&entry.core) {
                 core.log.abandon();
@@ -175,9 +163,8 @@ impl Corestore {
 }
 
 fn committed(applied: &Applied, from: Option<PeerId>) -> Committed {
-    let end = |start: u64, blocks: &Vec<bytes::Bytes>| {
-        start.saturating_add(u64::try_from(blocks.len()).unwrap_or(u64::MAX))
-    };
+    let end =
+        |start: u64, blocks: &Vec<bytes::Bytes>| start.saturating_add(u64::try_from(blocks.len()).unwrap_or(u64::MAX));
     Committed {
         truncated_to: applied.truncated_to,
         grew_from: applied.grew_from,
@@ -186,14 +173,6 @@ fn committed(applied: &Applied, from: Option<PeerId>) -> Committed {
         manifest: applied.manifest,
         from,
     }
-}
-
-fn commit_bytes(commit: &Commit) -> usize {
-    let blocks = commit.changes.iter().map(|change| match change {
-        crate::log::Change::PutBlocks { blocks, .. } => blocks.iter().map(bytes::Bytes::len).sum(),
-        _ => 0_usize,
-    });
-    blocks.fold(256, usize::saturating_add)
 }
 
 fn empty() -> WriteBatch {

@@ -46,6 +46,11 @@ impl LoadedNodes {
         self.0.get(&index)
     }
 
+    /// Adds every node of another set.
+    pub fn merge(&mut self, other: &Self) {
+        self.0.extend(other.0.iter().map(|(index, node)| (*index, *node)));
+    }
+
     /// Adds a node.
     pub fn insert(&mut self, node: Node) {
         self.0.insert(node.index, node);

@@ -79,6 +79,11 @@ impl Verified {
         Self { fork, nodes, upgrade, block: None }
     }
 
+    /// Proof of nothing at all: for data that holds only a manifest.
+    pub fn nothing(fork: u64) -> Self {
+        Self::new(fork, Vec::new(), None)
+    }
+
     /// The fork it belongs to.
     pub fn fork(&self) -> u64 {
         self.fork

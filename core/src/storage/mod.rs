@@ -12,10 +12,12 @@
 //! 6. [`StorageError::Full`] is distinct from `Broken`: nothing of that batch was written and reads go on.
 
 pub mod keys;
+mod memory;
 mod op;
 pub mod records;
 pub mod rows;
 
+pub use memory::MemoryStore;
 pub use op::{
     CoreSlot, Durability, OpId, ReadBatch, ReadReply, RecordKey, ScanRecords, StorageError, StorageOp, StorageReply,
     Store, WriteBatch, WriteOp,
