@@ -45,6 +45,8 @@ pub(super) struct Seek {
     pub(super) padding: u64,
     /// The request under way.
     pub(super) request: Option<u64>,
+    /// The answer is on its way to the store.
+    pub(super) answered: bool,
 }
 
 /// Everything wanted.

@@ -38,6 +38,7 @@ impl Replicator {
         }
         if let Some(seek) = request.seek.and_then(|demand| self.demands.seeks.get_mut(&demand)) {
             seek.request = None;
+            seek.answered = true;
         }
         Some(request)
     }
@@ -50,6 +51,9 @@ impl Replicator {
         }
         if request.upgrade {
             self.upgrading = None;
+        }
+        if let Some(seek) = request.seek.and_then(|demand| self.demands.seeks.get_mut(&demand)) {
+            seek.answered = false;
         }
     }
 

@@ -414,7 +414,7 @@ impl Replicator {
 
     fn seeks_may_be_ready(&mut self) {
         let answered: Vec<DemandId> =
-            self.demands.seeks.iter().filter(|(_, seek)| seek.request.is_none()).map(|(demand, _)| *demand).collect();
+            self.demands.seeks.iter().filter(|(_, seek)| seek.answered).map(|(demand, _)| *demand).collect();
         for demand in answered {
             self.demands.seeks.remove(&demand);
             self.effect(Effect::Done { demand, result: DemandResult::Ready });
@@ -461,8 +461,19 @@ impl Replicator {
                 self.send(peer, Message::Range { drop: true, start: range.start, length });
             }
             if moved || committed.manifest {
-                self.send_sync(view, peer);
+                self.tell_length(view, peer);
             }
+        }
+    }
+
+    /// Sends a sync, after finding out whether we can prove the upgrade when that is not known.
+    fn tell_length(&mut self, view: &CoreView<'_>, peer: PeerId) {
+        let roots = &view.head.roots;
+        let Some(entry) = self.peers.get(&peer) else { return };
+        let behind = entry.sync.filter(|sync| sync.fork == roots.fork && sync.length < roots.length);
+        match behind {
+            Some(sync) if !entry.can_upgrade && sync.length > 0 => self.check_upgrade(view, peer, sync),
+            _ => self.send_sync(view, peer),
         }
     }
 
@@ -500,6 +511,7 @@ impl Replicator {
             self.demands.requeue(index);
         }
         self.upgrading = None;
+        self.demands.seeks.values_mut().for_each(|seek| seek.answered = false);
         if let Some(entry) = self.peers.get_mut(&peer) {
             // The store may be full: asking on would only repeat that.
             entry.refused_upgrade = true;
@@ -542,7 +554,7 @@ impl Replicator {
 
     /// Someone looks for a byte.
     pub fn want_seek(&mut self, _now: Instant, view: &CoreView<'_>, demand: DemandId, bytes: u64, padding: u64) {
-        self.demands.seeks.insert(demand, Seek { bytes, padding, request: None });
+        self.demands.seeks.insert(demand, Seek { bytes, padding, request: None, answered: false });
         self.update(view);
     }
 

@@ -103,7 +103,7 @@ impl Replicator {
         if self.peers.get(&peer).is_none_or(|entry| entry.length() < length) {
             return false;
         }
-        let waiting = self.demands.seeks.iter().find(|(_, seek)| seek.request.is_none());
+        let waiting = self.demands.seeks.iter().find(|(_, seek)| seek.request.is_none() && !seek.answered);
         let Some((demand, seek)) = waiting.map(|(demand, seek)| (*demand, *seek)) else { return false };
         // A seek goes below a node: the root that holds the byte, reached from its first leaf.
         let mut left = seek.bytes;
