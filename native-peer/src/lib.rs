@@ -1,0 +1,3 @@
+//! A native Corestore peer.
+
+pub mod store;
