@@ -1,13 +1,12 @@
 //! Keys, signatures, namespaces, local names, block encryption.
 
-use crate::json::{fixed, hex, list, number, text};
+use crate::json::{Value, fixed, hex, list, number, text};
 use crate::report::Report;
 use corestore_core::crypto::{
     BlockCipher, CoreKey, Hash, KeyPair, PublicKey, Signature, blake2b, capability, discovery_key, namespace,
     verify_signature,
 };
 use corestore_core::manifest::Manifest;
-use serde_json::Value;
 
 pub(crate) fn crypto(file: &Value, report: &mut Report) {
     for entry in list(file, "keys") {

@@ -1,11 +1,10 @@
 //! Manifests and the keys they give.
 
-use crate::json::{self, fixed, hex, list};
+use crate::json::{self, Value, fixed, hex, list};
 use crate::report::Report;
 use corestore_core::crypto::{CoreKey, PublicKey, discovery_key};
 use corestore_core::encoding::{Decode, Encode};
 use corestore_core::manifest::{Manifest, Verifier};
-use serde_json::Value;
 
 pub(crate) fn manifest(file: &Value, report: &mut Report) {
     for entry in list(file, "entries") {

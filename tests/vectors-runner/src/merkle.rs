@@ -1,11 +1,10 @@
 //! The tree at every length.
 
-use crate::json::{hex, list, node, number};
+use crate::json::{Value, hex, list, node, number};
 use crate::report::Report;
 use bytes::Bytes;
 use corestore_core::crypto::Hash;
 use corestore_core::merkle::{Roots, append};
-use serde_json::Value;
 use std::collections::BTreeMap;
 
 pub(crate) fn merkle(file: &Value, report: &mut Report) {

@@ -1,11 +1,11 @@
 //! compact-encoding's primitives (those the protocol uses) and the flat tree.
 
-use crate::json::{hex, list, number, text};
+use crate::json::{Value, hex, list, number, text};
 use crate::report::Report;
 use corestore_core::encoding::{Reader, Writer};
 use corestore_core::flat_tree::{TreeIndex, full_roots};
 use corestore_core::merkle::upgrade_places;
-use serde_json::Value;
+use serde_json::Value as Plain;
 
 pub(crate) fn compact_encoding(file: &Value, report: &mut Report) {
     for entry in list(file, "entries") {
@@ -15,7 +15,7 @@ pub(crate) fn compact_encoding(file: &Value, report: &mut Report) {
         if encode(encoding, &entry["value"], &mut writer) {
             report.equal(&format!("encode {name}"), &writer.into_vec(), &bytes);
             let back = entry.get("decoded").unwrap_or(&entry["value"]);
-            report.check(&format!("decode {name}"), decodes(encoding, &bytes) == Some(Ok(back.clone())));
+            report.check(&format!("decode {name}"), decodes(encoding, &bytes) == Some(Ok(back.plain())));
         }
     }
     for entry in list(file, "decodeErrors") {
@@ -57,18 +57,18 @@ fn encode(encoding: &str, value: &Value, writer: &mut Writer) -> bool {
 }
 
 /// Decodes when we have this encoding; the value comes back as the file writes it.
-fn decodes(encoding: &str, bytes: &[u8]) -> Option<Result<Value, ()>> {
+fn decodes(encoding: &str, bytes: &[u8]) -> Option<Result<Plain, ()>> {
     let reader = &mut Reader::new(bytes);
-    let shown = |bytes: &[u8]| Value::from(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+    let shown = |bytes: &[u8]| Plain::from(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
     let result = match encoding {
-        "uint" => reader.uint("").map(Value::from),
-        "uint8" => reader.u8("").map(Value::from),
-        "uint16" => reader.u16("").map(Value::from),
-        "uint32" => reader.u32("").map(Value::from),
-        "uint64" => reader.u64("").map(Value::from),
+        "uint" => reader.uint("").map(Plain::from),
+        "uint8" => reader.u8("").map(Plain::from),
+        "uint16" => reader.u16("").map(Plain::from),
+        "uint32" => reader.u32("").map(Plain::from),
+        "uint64" => reader.u64("").map(Plain::from),
         "buffer" => reader.buffer("").map(shown),
-        "optionalBuffer" => reader.optional_buffer("").map(|bytes| bytes.map_or(Value::Null, shown)),
-        "string" => reader.string("").map(Value::from),
+        "optionalBuffer" => reader.optional_buffer("").map(|bytes| bytes.map_or(Plain::Null, shown)),
+        "string" => reader.string("").map(Plain::from),
         "raw" => Ok(shown(reader.rest())),
         "fixed8" => reader.array::<8>("").map(|bytes| shown(&bytes)),
         "fixed16" => reader.array::<16>("").map(|bytes| shown(&bytes)),
@@ -77,12 +77,12 @@ fn decodes(encoding: &str, bytes: &[u8]) -> Option<Result<Value, ()>> {
         "fixed64" => reader.array::<64>("").map(|bytes| shown(&bytes)),
         "array(uint)" => reader
             .count(1, "")
-            .and_then(|count| (0..count).map(|_| reader.uint("").map(Value::from)).collect::<Result<Vec<_>, _>>())
-            .map(Value::from),
+            .and_then(|count| (0..count).map(|_| reader.uint("").map(Plain::from)).collect::<Result<Vec<_>, _>>())
+            .map(Plain::from),
         "uint32array" => reader
             .count(4, "")
-            .and_then(|count| (0..count).map(|_| reader.u32("").map(Value::from)).collect::<Result<Vec<_>, _>>())
-            .map(Value::from),
+            .and_then(|count| (0..count).map(|_| reader.u32("").map(Plain::from)).collect::<Result<Vec<_>, _>>())
+            .map(Plain::from),
         _ => return None,
     };
     Some(result.map_err(|_| ()))

@@ -1,12 +1,11 @@
 //! Whole connections: Noise messages, headers and sealed frames; and the mux's frames.
 
-use crate::json::{fixed, hex, list, number, text};
+use crate::json::{Value, fixed, hex, list, number, text};
 use crate::report::Report;
 use bytes::Bytes;
 use corestore_core::crypto::PublicKey;
 use corestore_core::protomux::{ChannelId, Mux, MuxEvent, MuxLimits};
 use corestore_core::stream::{HEADER_BYTES, Noise, Pattern, Seal, Setup};
-use serde_json::Value;
 
 pub(crate) fn secret_stream(file: &Value, report: &mut Report) {
     for entry in list(file, "noise") {
