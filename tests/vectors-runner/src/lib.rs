@@ -11,12 +11,15 @@ mod crypto;
 mod json;
 mod manifest;
 mod merkle;
+mod mux_replay;
 mod primitives;
 mod proofs;
+mod protomux;
 mod report;
 mod signatures;
 mod stored_core;
 mod streams;
+mod transcripts;
 mod wire;
 
 pub use json::Value;
@@ -41,7 +44,9 @@ pub const FILES: &[(&str, Check)] = &[
     ("proofs", proofs::proofs),
     ("wire-messages", wire::wire_messages),
     ("secret-stream", streams::secret_stream),
-    ("protomux", streams::protomux),
+    ("protomux", protomux::protomux),
+    ("replication", transcripts::replication),
+    ("reorg", transcripts::reorg),
 ];
 
 /// Runs every check on a folder; files that are not there are skipped.

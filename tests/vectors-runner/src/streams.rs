@@ -1,10 +1,8 @@
-//! Whole connections: Noise messages, headers and sealed frames; and the mux's frames.
+//! Whole connections: Noise messages, headers and sealed frames.
 
 use crate::json::{Value, fixed, hex, list, number, text};
 use crate::report::Report;
-use bytes::Bytes;
 use corestore_core::crypto::PublicKey;
-use corestore_core::protomux::{ChannelId, Mux, MuxEvent, MuxLimits};
 use corestore_core::stream::{HEADER_BYTES, Noise, Pattern, Seal, Setup};
 
 pub(crate) fn secret_stream(file: &Value, report: &mut Report) {
@@ -92,93 +90,5 @@ fn connection(entry: &Value, report: &mut Report) {
         seals[side].0.seal(&plain, &mut out);
         report.check("seal", out == sealed);
         report.check("open", seals[side].1.open(&sealed) == Some(plain));
-    }
-}
-
-/// Each side's frames are taken in by the other; what it is told must be what the file says.
-pub(crate) fn protomux(file: &Value, report: &mut Report) {
-    for scene in list(file, "scenes") {
-        let name = text(&scene["name"]);
-        if name.starts_with("alias") {
-            // Their own protocol names; ours are checked with `hypercore` as the alias.
-            continue;
-        }
-        for listener in ["a", "b"] {
-            let mut told = listen(scene, listener);
-            let mut expected: Vec<String> = list(scene, "received")
-                .iter()
-                .filter(|entry| entry["to"] == listener && entry["close"] != "local")
-                .map(|entry| match (entry["open"].as_str(), entry["close"].as_str()) {
-                    (Some(handshake), _) => format!("open {handshake}"),
-                    (_, Some(_)) => "close".to_owned(),
-                    _ => format!("message {}", number(&entry["type"])),
-                })
-                .collect();
-            // Which of two channels is told of first is no part of the protocol.
-            told.sort();
-            expected.sort();
-            report.equal(&format!("{name}: what {listener} hears"), &told, &expected);
-        }
-    }
-}
-
-/// Replays the other side's frames into a mux that opens whatever `listener` opened, in that order.
-fn listen(scene: &Value, listener: &str) -> Vec<String> {
-    let mut mux = Mux::new(MuxLimits::default(), &[]);
-    let mut channels: Vec<ChannelId> = Vec::new();
-    let mut told = Vec::new();
-    for entry in list(scene, "frames") {
-        let bytes = Bytes::from(hex(&entry["frame"]));
-        if entry["from"] == listener {
-            own_frame(&bytes, &mut mux, &mut channels);
-        } else {
-            mux.handle_message(&bytes).expect("a good frame");
-        }
-    }
-    while let Some(event) = mux.poll_event() {
-        match event {
-            MuxEvent::Opened { handshake, .. } => {
-                let text = handshake.get(1..).unwrap_or_default();
-                told.push(format!("open {}", String::from_utf8_lossy(text)));
-            }
-            MuxEvent::Message { kind, .. } if kind < 2 => told.push(format!("message {kind}")),
-            MuxEvent::Closed { .. } => told.push("close".to_owned()),
-            _ => {}
-        }
-    }
-    told
-}
-
-/// Does what a frame of our own shows that we did: opens and closes.
-fn own_frame(bytes: &Bytes, mux: &mut Mux, channels: &mut Vec<ChannelId>) {
-    use corestore_core::encoding::Reader;
-    let mut reader = Reader::new(bytes);
-    let (channel, kind) = (reader.uint("").expect("a channel"), reader.uint("").expect("a number"));
-    if channel != 0 {
-        return;
-    }
-    let kind = if kind == 0 {
-        // A batch that begins with an open on the control channel.
-        let (inner, _) = (reader.uint("").expect("a channel"), reader.uint("").expect("a length"));
-        if inner != 0 {
-            return;
-        }
-        reader.uint("").expect("a number")
-    } else {
-        kind
-    };
-    let id = reader.uint("").expect("a channel");
-    match kind {
-        1 => {
-            let protocol = reader.string("").expect("a protocol");
-            let named = reader.optional_buffer("").expect("an id").map(<[u8]>::to_vec);
-            channels.extend(mux.open(&protocol, named.as_deref(), &[]));
-        }
-        3 => {
-            if let Some(channel) = channels.get(usize::try_from(id).expect("small") - 1) {
-                mux.close(*channel);
-            }
-        }
-        _ => {}
     }
 }

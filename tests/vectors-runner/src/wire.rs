@@ -35,7 +35,8 @@ pub(crate) fn wire_messages(file: &Value, report: &mut Report) {
     }
 }
 
-fn handshake(value: &Value) -> Handshake {
+/// What each side says when it opens the channel.
+pub(crate) fn handshake(value: &Value) -> Handshake {
     Handshake { seeks: flag(value, "seeks"), capability: Hash(fixed(&value["capability"])) }
 }
 
