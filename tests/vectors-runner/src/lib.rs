@@ -7,14 +7,19 @@
     reason = "a vector file of another shape is a fault of the caller, told loudly"
 )]
 
+mod big;
+mod compact_encoding;
+mod corestore;
 mod crypto;
+mod encryption;
+mod flat_tree;
 mod json;
 mod manifest;
 mod merkle;
 mod mux_replay;
-mod primitives;
 mod proofs;
 mod protomux;
+mod recipe;
 mod report;
 mod signatures;
 mod stored_core;
@@ -33,12 +38,12 @@ pub type Check = fn(&Value, &mut Report);
 
 /// The files and their checks.
 pub const FILES: &[(&str, Check)] = &[
-    ("compact-encoding", primitives::compact_encoding),
-    ("flat-tree", primitives::flat_tree),
+    ("compact-encoding", compact_encoding::compact_encoding),
+    ("flat-tree", flat_tree::flat_tree),
     ("merkle", merkle::merkle),
     ("crypto", crypto::crypto),
-    ("corestore", crypto::corestore),
-    ("encryption", crypto::encryption),
+    ("corestore", corestore::corestore),
+    ("encryption", encryption::encryption),
     ("manifest", manifest::manifest),
     ("signatures", signatures::signatures),
     ("proofs", proofs::proofs),
@@ -47,6 +52,7 @@ pub const FILES: &[(&str, Check)] = &[
     ("protomux", protomux::protomux),
     ("replication", transcripts::replication),
     ("reorg", transcripts::reorg),
+    ("big", big::big),
 ];
 
 /// Runs every check on a folder; files that are not there are skipped.

@@ -3,6 +3,7 @@
 
 use crate::json::{self, Value, fixed, hex, list, number, text};
 use crate::mux_replay::{CLOSE, Item, MuxReplay, OPEN, REJECT, Told, control, items, open};
+use crate::recipe;
 use crate::report::Report;
 use crate::stored_core::StoredCore;
 use crate::wire;
@@ -12,7 +13,6 @@ use corestore_core::encoding::{Decode, Encode};
 use corestore_core::manifest::Manifest;
 use corestore_core::merkle::{ProofRequest, RequestBlock, RequestUpgrade, TreeIndex};
 use corestore_core::replication::{Data, Handshake, Message, Request};
-use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) fn replication(file: &Value, report: &mut Report) {
@@ -189,8 +189,7 @@ fn reader_before(
     reader
 }
 
-/// Length, fork and tree as the file says. The file's reader may have dropped blocks that ours keeps, never the
-/// reverse; whatever is held is the writer's.
+/// Length, fork, tree and blocks as the file says; what is held is the writer's.
 fn compare(reader: &mut StoredCore, writer: &mut StoredCore, state: &Value, name: &str, report: &mut Report) {
     report.equal(&format!("{name}: length"), &reader.length(), &number(&state["length"]));
     report.equal(&format!("{name}: fork"), &reader.fork(), &number(&state["fork"]));
@@ -249,19 +248,5 @@ fn top(request: &RequestBlock) -> TreeIndex {
 
 /// The blocks of a step, as the reference's generator makes them.
 fn blocks(label: &str, step: u64, count: u64) -> Vec<Bytes> {
-    (0..count).map(|index| bytes(&format!("{label}/reorg-{step}-{index}"), index % 23)).collect()
-}
-
-/// The first bytes of SHA-256(seed:0), SHA-256(seed:1), ...
-fn bytes(seed: &str, length: u64) -> Bytes {
-    let length = usize::try_from(length).expect("small");
-    let mut bytes = Vec::new();
-    for counter in 0.. {
-        if bytes.len() >= length {
-            break;
-        }
-        bytes.extend_from_slice(&Sha256::digest(format!("{seed}:{counter}")));
-    }
-    bytes.truncate(length);
-    bytes.into()
+    (0..count).map(|index| recipe::bytes(&format!("{label}/reorg-{step}-{index}"), index % 23)).collect()
 }

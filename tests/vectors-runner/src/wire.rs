@@ -14,6 +14,8 @@ use corestore_core::replication::{Data, Handshake, Message, Request, Sync, Want}
 
 pub(crate) fn wire_messages(file: &Value, report: &mut Report) {
     capabilities(file, report);
+    report.check("protocol", file["protocol"] == "hypercore/alpha");
+    report.check("alias", list(file, "aliases").iter().all(|alias| *alias == *"hypercore"));
     for entry in list(file, "entries") {
         let (name, bytes) = (text(&entry["name"]), hex(&entry["hex"]));
         let Some(kind) = entry["type"].as_u64() else {

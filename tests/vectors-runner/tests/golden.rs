@@ -6,7 +6,8 @@ use std::path::Path;
 #[test]
 fn every_entry_of_every_file_holds() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vectors");
-    for (name, check) in FILES {
+    // Large blocks are given by recipe, and only in folders that ask for them.
+    for (name, check) in FILES.iter().filter(|(name, _)| *name != "big") {
         let mut report = Report::default();
         run_file(name, *check, &load(&folder.join(format!("{name}.json"))).expect("a vectors file"), &mut report);
         println!("{name}: {} checks", report.passed);
