@@ -32,7 +32,7 @@ const CRATES: &[&str] = &["core", "native-peer", "wasm", "tests", "tests/vectors
 
 #[test]
 fn core_imports_downwards_only() {
-    let faults: Vec<String> = core_files().iter().flat_map(|file| upward_imports(file)).collect();
+    let faults: Vec<String> = core_files().iter().flat_map(upward_imports).collect();
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
@@ -216,7 +216,7 @@ fn unlisted(text: &str) -> Vec<(usize, String)> {
             open = Some("]").filter(|end| !line.ends_with(end));
         } else if item.starts_with("use ") {
             open = Some(";").filter(|end| !line.ends_with(end));
-        } else if !line.is_empty() && !(is_list_item(item) && line.ends_with(';')) {
+        } else if !(line.is_empty() || is_list_item(item) && line.ends_with(';')) {
             found.push((number, line.to_owned()));
         }
     }
