@@ -6,7 +6,7 @@ export function parseAddress (href) {
   const [key, ...rest] = url.hash.replace(/^#/, '').split('&')
   const fragment = new URLSearchParams(rest.join('&'))
   return {
-    key: decodeURIComponent(key).trim(),
+    key: key.trim(),
     peer: (url.searchParams.get('peer') ?? '').trim(),
     encryption: (fragment.get('encryption') ?? '').trim(),
     all: url.searchParams.has('all')
