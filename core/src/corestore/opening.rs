@@ -2,7 +2,7 @@
 
 use super::cores::OpenedCore;
 use super::corestore::Corestore;
-use super::io::{CommandError, ConnectionId, CoreName, Event, OpenCore, Outcome, RequestId, SessionId};
+use super::io::{CommandError, ConnectionId, CoreName, Event, OpenCore, Outcome, RequestId, SessionId, StoredName};
 use super::names::{self, PrimaryKey};
 use super::pending::Pending;
 use super::sessions::Session;
@@ -33,6 +33,7 @@ pub(super) enum Startup {
 pub(super) enum Early {
     Open(RequestId, OpenCore),
     List(RequestId),
+    Names(RequestId),
     Pair(ConnectionId, DiscoveryKey),
 }
 
@@ -89,20 +90,31 @@ impl Corestore {
         request
     }
 
+    /// Lists the local names of stored cores. Answered by [`Outcome::Names`].
+    pub fn list_names(&mut self) -> RequestId {
+        let request = RequestId(self.next_id());
+        match &self.startup {
+            Startup::Loading => self.early.push(Early::Names(request)),
+            Startup::Failed(error) => {
+                let error = error.clone();
+                self.resolve(request, Err(error));
+            }
+            Startup::Ready { .. } => self.scan_names(request, Vec::new(), None),
+        }
+        request
+    }
+
     /// The namespace `name` within `parent` (the store's own when `None`).
     pub fn namespace(parent: Option<[u8; 32]>, name: &str) -> [u8; 32] {
         names::namespace(&parent.unwrap_or(names::DEFAULT_NAMESPACE), name)
     }
 
     pub(super) fn scan_cores(&mut self, request: RequestId, found: Vec<DiscoveryKey>, after: Option<&RecordKey>) {
-        let range = keys::cores();
-        let start = after.map_or(range.start, |last| {
-            let mut next = last.clone();
-            next.0.push(0);
-            next
-        });
-        let scan = ScanRecords { start, end: range.end, limit: SCAN_LIMIT };
-        self.ask_store(StorageOp::Scan(scan), Pending::List { request, found });
+        self.ask_store(StorageOp::Scan(scan(keys::cores(), after)), Pending::List { request, found });
+    }
+
+    pub(super) fn scan_names(&mut self, request: RequestId, found: Vec<StoredName>, after: Option<&RecordKey>) {
+        self.ask_store(StorageOp::Scan(scan(keys::aliases(), after)), Pending::Names { request, found });
     }
 
     pub(super) fn start_up(&mut self) {
@@ -118,12 +130,13 @@ impl Corestore {
         };
         for early in core::mem::take(&mut self.early) {
             match (early, &self.startup) {
-                (Early::Open(request, _) | Early::List(request), Startup::Failed(error)) => {
+                (Early::Open(request, _) | Early::List(request) | Early::Names(request), Startup::Failed(error)) => {
                     let error = error.clone();
                     self.resolve(request, Err(error));
                 }
                 (Early::Open(request, options), _) => self.start_opening(request, options),
                 (Early::List(request), _) => self.scan_cores(request, Vec::new(), None),
+                (Early::Names(request), _) => self.scan_names(request, Vec::new(), None),
                 (Early::Pair(connection, core), _) => self.open_for_peer(connection, core),
             }
         }
@@ -363,6 +376,16 @@ impl Corestore {
             }
         }
     }
+}
+
+/// A scan of `range` that goes on after the key read last.
+fn scan(range: core::ops::Range<RecordKey>, after: Option<&RecordKey>) -> ScanRecords {
+    let start = after.map_or(range.start, |last| {
+        let mut next = last.clone();
+        next.0.push(0);
+        next
+    });
+    ScanRecords { start, end: range.end, limit: SCAN_LIMIT }
 }
 
 fn own_auth(key_pair: &KeyPair, compat: bool) -> Auth {

@@ -1,9 +1,10 @@
 //! The one table of what storage replies are for.
 
 use super::corestore::Corestore;
-use super::io::{CommandError, Outcome, RequestId, SessionId};
+use super::io::{CommandError, Outcome, RequestId, SessionId, StoredName};
 use super::opening::Target;
 use crate::crypto::DiscoveryKey;
+use crate::encoding::Decode;
 use crate::log::TruncatePlan;
 use crate::replication::{Load, LoadId, Loaded};
 use crate::storage::{OpId, ReadReply, StorageError, StorageReply, keys, records, rows};
@@ -36,6 +37,8 @@ pub(super) enum Pending {
     Seek { request: RequestId },
     /// A list of cores.
     List { request: RequestId, found: Vec<DiscoveryKey> },
+    /// A list of local names.
+    Names { request: RequestId, found: Vec<StoredName> },
 }
 
 impl Corestore {
@@ -72,6 +75,9 @@ impl Corestore {
             (Pending::List { request, found }, Ok(StorageReply::Scanned { rows, more })) => {
                 self.listed(request, found, &rows, more);
             }
+            (Pending::Names { request, found }, Ok(StorageReply::Scanned { rows, more })) => {
+                self.names_listed(request, found, &rows, more);
+            }
             (pending, Err(error)) => self.read_failed(pending, error),
             (pending, Ok(_)) => {
                 self.read_failed(pending, StorageError::Broken("the store answered another question".to_string()));
@@ -98,13 +104,35 @@ impl Corestore {
         }
     }
 
+    fn names_listed(
+        &mut self,
+        request: RequestId,
+        mut found: Vec<StoredName>,
+        rows: &[(crate::storage::RecordKey, bytes::Bytes)],
+        more: bool,
+    ) {
+        for (_, value) in rows {
+            match records::Alias::from_bytes(value) {
+                Ok(records::Alias { discovery_key, namespace, name }) => {
+                    found.push(StoredName { namespace, name, discovery_key });
+                }
+                Err(error) => return self.resolve(request, Err(CommandError::Damaged(error.to_string()))),
+            }
+        }
+        match rows.last().filter(|_| more) {
+            Some((last, _)) => self.scan_names(request, found, Some(last)),
+            None => self.resolve(request, Ok(Outcome::Names(found))),
+        }
+    }
+
     fn read_failed(&mut self, pending: Pending, error: StorageError) {
         match pending {
             Pending::StartUp => self.started(Err(error)),
             Pending::Write => self.written(Err(error)),
-            Pending::Alias { request, .. } | Pending::Get { request, .. } | Pending::List { request, .. } => {
-                self.resolve(request, Err(CommandError::Storage(error)))
-            }
+            Pending::Alias { request, .. }
+            | Pending::Get { request, .. }
+            | Pending::List { request, .. }
+            | Pending::Names { request, .. } => self.resolve(request, Err(CommandError::Storage(error))),
             Pending::Seek { request } => self.give_up(request, CommandError::Storage(error)),
             Pending::Truncate { request, core, .. } => {
                 self.truncate_over(core);
