@@ -71,6 +71,8 @@ export type ErrorCode =
   | 'STORAGE_NEWER'
   /** This browser, or this private window, has no IndexedDB: use `memory: true`. */
   | 'STORAGE_UNAVAILABLE'
+  /** The connection is over; the message says why. */
+  | 'CONNECTION_CLOSED'
   /** The WebAssembly could not be loaded. */
   | 'WASM_LOAD_FAILED'
 
