@@ -9,6 +9,15 @@ use corestore_peer::{CloseReason, Corestore, Ended, Options, Role};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+/// A frame of five bytes that is no handshake, and more.
+const GARBAGE: [u8; 64] = {
+    let mut bytes = [0xa5; 64];
+    bytes[0] = 5;
+    bytes[1] = 0;
+    bytes[2] = 0;
+    bytes
+};
+
 #[tokio::test]
 async fn a_busy_port_is_named() {
     let busy = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -52,7 +61,7 @@ async fn garbage_ends_only_its_own_connection() {
     core.append("one").await.unwrap();
     let listener = writer.listen_tcp("127.0.0.1:0").await.unwrap();
     let mut stranger = TcpStream::connect(listener.local_addr()).await.unwrap();
-    stranger.write_all(&[0xff; 4096]).await.unwrap();
+    stranger.write_all(&GARBAGE).await.unwrap();
     let mut rest = Vec::new();
     // Closed or reset: either way it is over.
     let _ = in_time(stranger.read_to_end(&mut rest)).await;
@@ -68,7 +77,7 @@ async fn a_violation_is_named() {
     let store = store();
     let (ours, mut theirs) = tokio::io::duplex(64 << 10);
     let connection = store.replicate(ours, Role::Responder).unwrap();
-    theirs.write_all(&[0xff; 4096]).await.unwrap();
+    theirs.write_all(&GARBAGE).await.unwrap();
     let ended = in_time(connection.closed()).await;
     assert!(matches!(ended, Ended::Closed(CloseReason::Violation(_))), "{ended}");
 }
