@@ -3,8 +3,9 @@
 use crate::store::FileStore;
 use corestore_core::storage::{MemoryStore, StorageError, StorageOp, StorageReply, Store};
 
+/// A store the machine runs over.
 pub(crate) enum AnyStore {
-    Files(FileStore),
+    Files(Box<FileStore>),
     Memory(MemoryStore),
     Other(Box<dyn Store + Send>),
 }
@@ -12,7 +13,10 @@ pub(crate) enum AnyStore {
 impl AnyStore {
     /// Flushes and lets go.
     pub(crate) fn close(self) -> Result<(), StorageError> {
-        Ok(())
+        match self {
+            Self::Files(store) => store.close(),
+            Self::Memory(_) | Self::Other(_) => Ok(()),
+        }
     }
 }
 

@@ -37,12 +37,9 @@ impl Corestore {
     pub async fn open(directory: impl AsRef<Path>, options: Options) -> Result<Self, OpenStoreError> {
         let path = directory.as_ref().to_owned();
         let files = options.store.clone();
-        let opening = tokio::task::spawn_blocking(move || {
-            let opened = FileStore::open(&path, &files);
-            opened.map_err(|source| OpenStoreError::Files { path, source })
-        });
+        let opening = tokio::task::spawn_blocking(move || FileStore::open(&path, &files));
         let store = opening.await.map_err(|_| OpenStoreError::RuntimeEnded)??;
-        Self::over(AnyStore::Files(store), &options)
+        Self::over(AnyStore::Files(Box::new(store)), &options)
     }
 
     /// A store that keeps nothing. Needs a tokio runtime.
@@ -165,7 +162,8 @@ impl Corestore {
         })
         .await;
         match self.machine.shut() {
-            Some(store) => store.close(),
+            // What the last flush takes would hold up everybody else on this thread.
+            Some(store) => tokio::task::spawn_blocking(|| store.close()).await.unwrap_or(Ok(())),
             None => Ok(()),
         }
     }

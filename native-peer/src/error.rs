@@ -4,20 +4,14 @@ use crate::request::Failure;
 use corestore_core::corestore::CommandError;
 use corestore_core::crypto::CoreKey;
 use corestore_core::storage::StorageError;
-use std::path::PathBuf;
 
 /// Why a store could not be opened or closed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenStoreError {
     /// Its files could not be opened.
-    #[error("cannot open the store in {}: {source}", path.display())]
-    Files {
-        /// The directory.
-        path: PathBuf,
-        /// What is wrong.
-        source: StorageError,
-    },
+    #[error(transparent)]
+    Files(#[from] crate::store::OpenError),
     /// The operating system gave no randomness.
     #[error("the operating system gave no random bytes: {0}")]
     Entropy(getrandom::Error),

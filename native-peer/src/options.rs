@@ -41,6 +41,13 @@ impl Options {
         self
     }
 
+    /// Without changing a byte of the files.
+    #[must_use]
+    pub fn read_only(mut self) -> Self {
+        self.store.read_only = true;
+        self
+    }
+
     pub(crate) fn config(&self) -> Config {
         let default = Config::default();
         Config {

@@ -26,7 +26,7 @@ await scenario(async () => {
   await shows(page, three, MANY - 1, `line number ${MANY - 1}`)
   assert.equal(await figure(page, three, 'length'), MANY)
   const goTo = async (seq) => {
-    const box = page.locator(`#heading-${three}`).locator('xpath=ancestor::section').locator('.jump input')
+    const box = page.getByLabel('Go to a block of core-3')
     await box.fill(String(seq))
     await box.press('Enter')
     await shows(page, three, seq, `line number ${seq}`)
@@ -36,7 +36,7 @@ await scenario(async () => {
   assert.ok(rows < 200, `${rows} rows are in the document`)
   assert.ok(await figure(page, three, 'downloaded') < MANY, 'a long core is not downloaded unasked')
 
-  await page.locator(`#heading-${three}`).locator('xpath=ancestor::section').getByRole('button', { name: 'Download all' }).click()
+  await page.getByRole('region', { name: 'core-3' }).getByRole('button', { name: 'Download all' }).click()
   await eventually('all of core-3 is downloaded', async () => await figure(page, three, 'downloaded') === MANY, 80_000)
   await page.close()
 

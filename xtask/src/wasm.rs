@@ -43,7 +43,7 @@ fn optimise(wasm_opt: &Path, file: &Path) -> Result<(), String> {
     let smaller = file.with_extension("optimised");
     run_command(Command::new(wasm_opt).args(OPTIMISATION).arg(file).arg("-o").arg(&smaller))?;
     std::fs::rename(&smaller, file).map_err(|error| format!("cannot replace {}: {error}", file.display()))?;
-    run_command(Command::new("node").args(["-e", SIZES]).arg(file))
+    run_command(Command::new("node").arg(project::path("xtask/wasm-sizes.mjs")).arg(file))
 }
 
 const PACKAGE_FILES: [(&str, &str); 4] = [
@@ -64,8 +64,3 @@ const OPTIMISATION: [&str; 8] = [
     "--enable-reference-types",
     "--enable-sign-ext",
 ];
-
-const SIZES: &str = "const { readFileSync } = require('fs'), zlib = require('zlib')
-const wasm = readFileSync(process.argv[1]), kib = (bytes) => (bytes.length / 1024).toFixed(0) + ' KiB'
-console.log('size of the .wasm: ' + kib(wasm) + ', gzip ' + kib(zlib.gzipSync(wasm, { level: 9 })) +
-  ', brotli ' + kib(zlib.brotliCompressSync(wasm)))";

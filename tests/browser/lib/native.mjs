@@ -40,10 +40,10 @@ export function startProgram (program, args, options = {}) {
     ended,
     stop,
     line: (text) => child.stdin.write(`${text}\n`),
-    next: (what, fits) => eventually(`${path.basename(program)} says ${what}`, () => {
-      if (child.exitCode !== null && !events.some(fits)) throw new Error(`it ended with status ${child.exitCode}`)
-      return events.find(fits)
-    })
+    next: async (what, fits) => {
+      const over = ended.then((status) => { throw new Error(`${path.basename(program)} ended with status ${status} before it said ${what}`) })
+      return Promise.race([eventually(`${path.basename(program)} says ${what}`, () => events.find(fits)), over])
+    }
   }
 }
 

@@ -4,22 +4,43 @@ use crate::failure::Failure;
 use bytes::Bytes;
 use corestore_peer::Hypercore;
 
-/// Appends `blocks` in order, in as few batches as memory allows.
-pub(crate) async fn append_all(core: &Hypercore, blocks: Vec<Bytes>) -> Result<(), Failure> {
-    let mut batch = Vec::new();
-    let mut bytes = 0_usize;
-    for block in blocks {
-        bytes = bytes.saturating_add(block.len());
-        batch.push(block);
-        if bytes >= BATCH_BYTES || batch.len() >= BATCH_BLOCKS {
-            core.append_batch(std::mem::take(&mut batch)).await?;
-            bytes = 0;
+/// Gathers blocks for one core and appends them in as few batches as memory allows.
+#[derive(Debug)]
+pub(crate) struct Batches<'a> {
+    core: &'a Hypercore,
+    batch: Vec<Bytes>,
+    bytes: usize,
+}
+
+impl<'a> Batches<'a> {
+    pub(crate) fn new(core: &'a Hypercore) -> Self {
+        Self { core, batch: Vec::new(), bytes: 0 }
+    }
+
+    pub(crate) async fn push(&mut self, block: Bytes) -> Result<(), Failure> {
+        self.bytes = self.bytes.saturating_add(block.len());
+        self.batch.push(block);
+        if self.bytes >= BATCH_BYTES || self.batch.len() >= BATCH_BLOCKS {
+            self.flush().await?;
         }
+        Ok(())
     }
-    if !batch.is_empty() {
-        core.append_batch(batch).await?;
+
+    /// Appends what is left.
+    pub(crate) async fn finish(mut self) -> Result<(), Failure> {
+        self.flush().await
     }
-    Ok(())
+
+    async fn flush(&mut self) -> Result<(), Failure> {
+        self.bytes = 0;
+        let batch = std::mem::take(&mut self.batch);
+        if !batch.is_empty() {
+            self.core.append_batch(batch).await?;
+            // An append never waits, so a signal would not be seen before the last one.
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
 }
 
 const BATCH_BYTES: usize = 8 << 20;

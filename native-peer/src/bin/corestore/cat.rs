@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::follow::sentence;
 use crate::output::Output;
-use crate::selection::{AtRest, Secret, open_core, open_existing, secret};
+use crate::selection::{AtRest, Secret, look_into, open_core, secret};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use corestore_peer::GetOptions;
@@ -31,7 +31,7 @@ pub(crate) struct CatArguments {
 }
 
 pub(crate) async fn run(arguments: CatArguments) -> Result<ExitCode, Failure> {
-    let store = open_existing(&arguments.at_rest.storage).await?;
+    let store = look_into(&arguments.at_rest.storage).await?;
     let output = Output::new(arguments.at_rest.json);
     let core = open_core(&store, &arguments.core, arguments.encryption_key.as_ref()).await?;
     let end = arguments.end.unwrap_or_else(|| core.length());

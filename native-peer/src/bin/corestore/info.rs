@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::selection::{AtRest, Secret, label, open_core, open_existing, secret};
+use crate::selection::{AtRest, Secret, label, look_into, open_core, secret};
 use corestore_peer::{CoreInfo, CoreOptions, Corestore, keys};
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -19,7 +19,7 @@ pub(crate) struct InfoArguments {
 }
 
 pub(crate) async fn run(arguments: InfoArguments) -> Result<ExitCode, Failure> {
-    let store = open_existing(&arguments.at_rest.storage).await?;
+    let store = look_into(&arguments.at_rest.storage).await?;
     let output = Output::new(arguments.at_rest.json);
     match &arguments.core {
         Some(wanted) => {

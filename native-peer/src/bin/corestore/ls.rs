@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::info::as_json;
 use crate::output::Output;
-use crate::selection::{AtRest, label, open_existing};
+use crate::selection::{AtRest, label, look_into};
 use corestore_peer::{CoreInfo, CoreOptions, keys};
 use std::process::ExitCode;
 
@@ -14,7 +14,7 @@ pub(crate) struct LsArguments {
 }
 
 pub(crate) async fn run(arguments: LsArguments) -> Result<ExitCode, Failure> {
-    let store = open_existing(&arguments.at_rest.storage).await?;
+    let store = look_into(&arguments.at_rest.storage).await?;
     let output = Output::new(arguments.at_rest.json);
     let names = store.list_names().await?;
     for discovery_key in store.list().await? {

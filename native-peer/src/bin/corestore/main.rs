@@ -1,4 +1,8 @@
 //! The program `corestore`: writes, reads and looks after stores.
+#![cfg_attr(
+    test,
+    allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")
+)]
 
 mod address;
 mod append;

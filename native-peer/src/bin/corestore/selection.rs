@@ -32,12 +32,9 @@ pub(crate) fn secret(text: &str) -> Result<Secret, String> {
     })
 }
 
-/// Opens a store that must be there already.
-pub(crate) async fn open_existing(directory: &Path) -> Result<Corestore, Failure> {
-    if !directory.is_dir() {
-        return Err(Failure::sentence(format!("there is no store in {}", directory.display())));
-    }
-    Ok(Corestore::open(directory, Options::default()).await?)
+/// Opens a store that must be there already, without changing it.
+pub(crate) async fn look_into(directory: &Path) -> Result<Corestore, Failure> {
+    Ok(Corestore::open(directory, Options::default().read_only()).await?)
 }
 
 /// Opens the stored core people call `wanted`: a local name, a key or a discovery key.

@@ -2,7 +2,8 @@
 
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::selection::{AtRest, open_core, open_existing};
+use crate::selection::{AtRest, look_into, open_core};
+use corestore_peer::{Corestore, Options};
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -17,7 +18,9 @@ pub(crate) struct TruncateArguments {
 }
 
 pub(crate) async fn run(arguments: TruncateArguments) -> Result<ExitCode, Failure> {
-    let store = open_existing(&arguments.at_rest.storage).await?;
+    // What is not there is not made.
+    look_into(&arguments.at_rest.storage).await?.close().await?;
+    let store = Corestore::open(&arguments.at_rest.storage, Options::default()).await?;
     let core = open_core(&store, &arguments.core, None).await?;
     core.truncate(arguments.length).await?;
     let (key, length, fork) = (core.key().to_string(), core.length(), core.fork());

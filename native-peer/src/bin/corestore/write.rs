@@ -1,7 +1,7 @@
 //! `corestore write`: the Corestore guide's writer.
 
 use crate::address::Address;
-use crate::batches::append_all;
+use crate::batches::Batches;
 use crate::failure::Failure;
 use crate::filler;
 use crate::input::{Input, Mode};
@@ -14,6 +14,8 @@ use bytes::Bytes;
 use corestore_peer::transport::Listener;
 use corestore_peer::{CoreOptions, Corestore, Hypercore, Options, StoreEvent, keys};
 use serde_json::{Value, json};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -79,12 +81,15 @@ pub(crate) async fn run(arguments: WriteArguments) -> Result<ExitCode, Failure> 
     if arguments.tcp.is_none() && arguments.ws.is_none() && !arguments.offline {
         return Err(Failure::sentence("give --tcp or --ws to serve peers, or --offline to prepare the store only"));
     }
-    let preload = arguments.preload_file.as_deref().map(read_preload).transpose()?;
+    if let Some(path) = &arguments.preload_file {
+        // All of it is looked at before anything is appended.
+        preload(path)?.try_for_each(|block| block.map(drop))?;
+    }
     let truncate = arguments.truncate.as_deref().map(parse_truncate).transpose()?;
     let mut stop = Stop::new(arguments.timeout)?;
     let writer = Writer::open(&arguments).await?;
     let result = tokio::select! {
-        result = writer.work(&arguments, preload, truncate) => result,
+        result = writer.work(&arguments, truncate) => result,
         code = stop.wait() => Ok(code),
     };
     // Whatever happened, what was acknowledged stays; a first failure is the one to tell.
@@ -103,14 +108,9 @@ impl Writer {
         Ok(Self { store, cores, output: Output::new(arguments.json) })
     }
 
-    async fn work(
-        &self,
-        arguments: &WriteArguments,
-        preload: Option<Vec<Bytes>>,
-        truncate: Option<(usize, u64)>,
-    ) -> Result<ExitCode, Failure> {
+    async fn work(&self, arguments: &WriteArguments, truncate: Option<(usize, u64)>) -> Result<ExitCode, Failure> {
         let mut events = self.store.events();
-        self.prepare(arguments, preload, truncate).await?;
+        self.prepare(arguments, truncate).await?;
         let tcp = match arguments.tcp.as_ref().filter(|_| !arguments.offline) {
             Some(address) => Some(self.store.listen_tcp(address.to_string()).await?),
             None => None,
@@ -141,31 +141,29 @@ impl Writer {
     }
 
     /// Everything that comes before serving.
-    async fn prepare(
-        &self,
-        arguments: &WriteArguments,
-        preload: Option<Vec<Bytes>>,
-        truncate: Option<(usize, u64)>,
-    ) -> Result<(), Failure> {
+    async fn prepare(&self, arguments: &WriteArguments, truncate: Option<(usize, u64)>) -> Result<(), Failure> {
         let [one, two, three] = &self.cores;
         if one.length() == 0 {
             let others = json!({ "otherKeys": [two.key().to_string(), three.key().to_string()] });
             one.append(others.to_string()).await?;
         }
         let from = two.length().saturating_add(three.length());
-        let mut left = arguments.append;
-        while left > 0 {
-            let count = left.min(FILLER_BATCH);
-            let first = from.saturating_add(arguments.append.saturating_sub(left));
-            let filler = |at: u64| Bytes::from(filler::bytes(&format!("block-{at}"), arguments.block_size));
-            let blocks = (first..first.saturating_add(count)).map(filler).collect();
-            append_all(self.core_for(arguments.block_size).1, blocks).await?;
-            left = left.saturating_sub(count);
+        let mut filled = Batches::new(self.core_for(arguments.block_size).1);
+        for at in from..from.saturating_add(arguments.append) {
+            filled.push(Bytes::from(filler::bytes(&format!("block-{at}"), arguments.block_size))).await?;
         }
-        if let Some(blocks) = preload {
-            let (short, long): (Vec<Bytes>, Vec<Bytes>) = blocks.into_iter().partition(|block| block.len() < SHORT);
-            append_all(two, short).await?;
-            append_all(three, long).await?;
+        filled.finish().await?;
+        if let Some(path) = &arguments.preload_file {
+            let mut batches = [two, three].map(Batches::new);
+            for block in preload(path)? {
+                let block = block?;
+                let [short, long] = &mut batches;
+                let batch = if block.len() < SHORT { short } else { long };
+                batch.push(block).await?;
+            }
+            let [short, long] = batches;
+            short.finish().await?;
+            long.finish().await?;
         }
         if let Some((core, length)) = truncate {
             self.cores.get(core).unwrap_or(one).truncate(length).await?;
@@ -301,28 +299,32 @@ fn parse_truncate(text: &str) -> Result<(usize, u64), Failure> {
     parsed.ok_or_else(|| Failure::sentence(format!("`{text}` is not a truncation; give one like core-2:7")))
 }
 
-fn read_preload(path: &Path) -> Result<Vec<Bytes>, Failure> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::sentence(format!("cannot read the preload file {}: {error}", path.display())))?;
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    lines
-        .map(|(number, line)| {
-            let value = serde_json::from_str::<Value>(line).ok();
-            let value = value.as_ref().and_then(|line| line.get("value")).and_then(Value::as_str);
-            let block = value.and_then(|value| BASE64.decode(value).ok());
-            block.map(Bytes::from).ok_or_else(|| {
-                let (number, path) = (number.saturating_add(1), path.display());
-                Failure::sentence(format!("line {number} of {path} is not {{\"value\": base64}}; nothing was appended"))
-            })
+/// The blocks of a preload file.
+fn preload(path: &Path) -> Result<impl Iterator<Item = Result<Bytes, Failure>>, Failure> {
+    let unreadable = |error: io::Error, path: &Path| {
+        Failure::sentence(format!("cannot read the preload file {}: {error}", path.display()))
+    };
+    let file = File::open(path).map_err(|error| unreadable(error, path))?;
+    let path = path.to_owned();
+    let lines = BufReader::new(file).lines().enumerate();
+    let lines = lines.filter(|(_, line)| !line.as_ref().is_ok_and(|line| line.trim().is_empty()));
+    Ok(lines.map(move |(number, line)| {
+        let line = line.map_err(|error| unreadable(error, &path))?;
+        preloaded(&line).ok_or_else(|| {
+            let (number, path) = (number.saturating_add(1), path.display());
+            Failure::sentence(format!("line {number} of {path} is not {{\"value\": base64}}; nothing was appended"))
         })
-        .collect()
+    }))
+}
+
+fn preloaded(line: &str) -> Option<Bytes> {
+    let value = serde_json::from_str::<Value>(line).ok()?;
+    BASE64.decode(value.get("value")?.as_str()?).ok().map(Bytes::from)
 }
 
 const NAMES: [&str; 3] = ["core-1", "core-2", "core-3"];
 /// Blocks with fewer bytes go to core-2.
 const SHORT: usize = 5;
-/// Blocks of filler made at once.
-const FILLER_BATCH: u64 = 512;
 
 #[cfg(test)]
 mod tests {
