@@ -60,8 +60,9 @@ pub(super) struct State {
     folding_through: Option<u64>,
     next: u64,
     journal_bytes: usize,
-    /// Fold when the journal has more bytes than this.
+    /// Fold when the journal has more bytes than this; after a failure it grows for a while.
     fold_at: usize,
+    journal_limit: usize,
     writes_in_flight: usize,
     pub(super) cache: PageCache,
     /// Counts what makes a page that is being read stale.
@@ -77,11 +78,11 @@ struct Logged {
 }
 
 impl IndexedDb {
-    /// Opens or creates the store `name`.
-    pub(super) async fn open(name: &str, answers: Answers) -> Result<Self, OpenError> {
+    /// Opens or creates the store `name`; its journal is folded when it has more than `journal_limit` bytes.
+    pub(super) async fn open(name: &str, journal_limit: usize, answers: Answers) -> Result<Self, OpenError> {
         let ownership = Ownership::of(name).await?;
         let database = Database::open(name).await?;
-        let state = State { fold_at: JOURNAL_BYTES, ..State::default() };
+        let state = State { fold_at: journal_limit, journal_limit, ..State::default() };
         let store = Self(Rc::new(Shared {
             database,
             state: RefCell::new(state),
@@ -394,7 +395,7 @@ impl State {
             self.journal_bytes = self.journal_bytes.saturating_sub(logged.bytes);
             self.log.pop_front();
         }
-        self.fold_at = JOURNAL_BYTES;
+        self.fold_at = self.journal_limit;
     }
 
     /// Nothing was folded: the journal still holds everything.
@@ -406,7 +407,7 @@ impl State {
     }
 
     fn fold_later(&mut self) {
-        self.fold_at = self.journal_bytes.saturating_add(JOURNAL_BYTES);
+        self.fold_at = self.journal_bytes.saturating_add(self.journal_limit.max(1));
     }
 }
 
@@ -513,7 +514,5 @@ fn keys_of(range: &Range<Place>) -> Range<Vec<u8>> {
     key_of(range.start).to_vec()..key_of(range.end).to_vec()
 }
 
-/// The journal is folded when it has more bytes than this,
-const JOURNAL_BYTES: usize = 4 << 20;
-/// or more records.
+/// The journal is folded when it has more records than this, too.
 const JOURNAL_RECORDS: usize = 1024;

@@ -13,4 +13,4 @@ mod read;
 mod scan;
 mod store;
 
-pub use store::{Answer, Answers, Store};
+pub use store::{Answer, Answers, JOURNAL_BYTES, Store};
