@@ -109,7 +109,9 @@ impl FileStore {
     /// [`StorageError::Broken`] when the disk refuses.
     pub fn sync(&mut self) -> Result<(), StorageError> {
         self.usable()?;
-        let synced = self.log.as_mut().map_or(Ok(()), LogWriter::sync);
+        // What was set aside for a checkpoint may not be synced yet.
+        let aside = self.job.as_ref().map_or(Ok(()), |job| job.unsynced.sync());
+        let synced = aside.and_then(|()| self.log.as_mut().map_or(Ok(()), LogWriter::sync));
         synced.map_err(|fault| self.fail(&fault))
     }
 
