@@ -12,6 +12,6 @@ pub mod error;
 mod events;
 pub mod hypercore;
 mod promise;
-mod start;
+pub mod start;
 pub mod storage;
 mod transport;

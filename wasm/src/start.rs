@@ -4,6 +4,6 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 /// Sends a panic's message and place to the console: it is our bug, whatever the input.
 #[wasm_bindgen(start)]
-pub(crate) fn start() {
+pub fn start() {
     console_error_panic_hook::set_once();
 }

@@ -5,9 +5,8 @@ pub(crate) mod bare_target;
 pub(crate) mod browser;
 pub(crate) mod npm;
 mod packages;
+mod say;
 pub(crate) mod tools;
 pub(crate) mod wasm_target;
 
-fn say(what: &str, why: &str) {
-    println!("installing {what}: {why}");
-}
+use say::say;
