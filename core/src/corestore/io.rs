@@ -1,6 +1,7 @@
 //! What goes into the machine and what comes out.
 
 use crate::crypto::{CoreKey, DiscoveryKey, PublicKey};
+use crate::log::Audit;
 use crate::manifest::Manifest;
 use crate::storage::{OpId, StorageError, StorageOp, StorageReply};
 use crate::time::Instant;
@@ -275,6 +276,8 @@ pub enum Outcome {
     Names(Vec<StoredName>),
     /// A proof, ready to send (`data` message bytes).
     Bytes(Bytes),
+    /// What an audit found.
+    Audited(Audit),
     /// Done, nothing to tell.
     Done,
 }

@@ -15,6 +15,8 @@ use crate::storage::records::{Alias, CoreEntry, StoreState};
 use crate::storage::{
     CoreSlot, ReadBatch, ReadReply, RecordKey, ScanRecords, StorageError, StorageOp, StorageReply, WriteOp, keys,
 };
+use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -315,11 +317,10 @@ impl Corestore {
             Ok((log, commit)) => {
                 *next_slot = next_slot.saturating_add(1);
                 let state = StoreState { next_slot: *next_slot };
-                self.write_records(Vec::from([
-                    WriteOp::PutRecord(keys::store_state(), Bytes::from(state.to_bytes())),
-                    WriteOp::PutRecord(keys::core(&discovery_key), Bytes::from(entry.to_bytes())),
-                ]));
-                self.write_commit_of(slot, discovery_key, commit, Then::Create(alloc::boxed::Box::new(log)));
+                let state = WriteOp::PutRecord(keys::store_state(), Bytes::from(state.to_bytes()));
+                self.write_records(Vec::from([state]));
+                let record = WriteOp::PutRecord(keys::core(&discovery_key), Bytes::from(entry.to_bytes()));
+                self.write_created(slot, record, commit, Box::new(log));
             }
         }
     }
@@ -327,7 +328,10 @@ impl Corestore {
     /// A core is open: everyone who waited gets it, and every connection hears of it.
     pub(super) fn opened(&mut self, slot: CoreSlot, log: Hypercore) {
         let discovery_key = *log.discovery_key();
-        self.cores.insert(discovery_key, OpenedCore::new(slot, log, self.now, &mut self.entropy));
+        let seed = self.entropy.u64();
+        let idle_at = self.now.after(self.config.idle_core);
+        self.dirty_cores.insert(discovery_key);
+        self.cores.insert(discovery_key, OpenedCore::new(slot, log, idle_at, &self.config, seed));
         let waiting = self.opening.remove(&discovery_key).unwrap_or_default().waiting;
         for target in waiting {
             self.hand_out(target);
@@ -345,9 +349,10 @@ impl Corestore {
                 }
                 self.adopt_key_pair(discovery_key, target.create);
                 let session = SessionId(self.next_id());
-                let entry = Session { core: discovery_key, encryption_key, read_only, snapshot: None };
+                let waiting = BTreeSet::new();
+                let entry = Session { core: discovery_key, encryption_key, read_only, snapshot: None, waiting };
                 self.sessions.insert(session, entry);
-                self.attach_everywhere(discovery_key);
+                self.session_opened(discovery_key, session);
                 match self.info(session) {
                     Some(info) => self.resolve(request, Ok(Outcome::Opened(session, info))),
                     None => self.resolve(request, Err(CommandError::NotFound)),

@@ -5,7 +5,7 @@ use super::io::{CommandError, Outcome, RequestId, SessionId, StoredName};
 use super::opening::Target;
 use crate::crypto::DiscoveryKey;
 use crate::encoding::Decode;
-use crate::log::TruncatePlan;
+use crate::log::{AuditStep, TruncatePlan};
 use crate::replication::{Load, LoadId, Loaded};
 use crate::storage::{OpId, ReadReply, StorageError, StorageReply, keys, records, rows};
 use alloc::string::ToString;
@@ -35,6 +35,8 @@ pub(super) enum Pending {
     Truncate { request: RequestId, core: DiscoveryKey, plan: TruncatePlan },
     /// Nodes for a seek.
     Seek { request: RequestId },
+    /// Some rows of an audit.
+    Audit { request: RequestId, step: AuditStep },
     /// A list of cores.
     List { request: RequestId, found: Vec<DiscoveryKey> },
     /// A list of local names.
@@ -72,6 +74,9 @@ impl Corestore {
             (Pending::Seek { request }, Ok(StorageReply::Read(reply))) => {
                 self.seek_loaded(request, &rows::loaded_nodes(&reply));
             }
+            (Pending::Audit { request, step }, Ok(StorageReply::Read(reply))) => {
+                self.audit_read(request, &step, reply);
+            }
             (Pending::List { request, found }, Ok(StorageReply::Scanned { rows, more })) => {
                 self.listed(request, found, &rows, more);
             }
@@ -86,7 +91,11 @@ impl Corestore {
     }
 
     fn give_loaded(&mut self, core: DiscoveryKey, id: LoadId, load: &Load, reply: ReadReply) {
-        let loaded = Loaded { nodes: rows::loaded_nodes(&reply), blocks: rows::loaded_blocks(&load.blocks, reply) };
+        let loaded = Loaded {
+            nodes: rows::loaded_nodes(&reply),
+            blocks: rows::loaded_blocks(&load.blocks, reply),
+            failed: false,
+        };
         self.on_loaded(core, id, loaded);
     }
 
@@ -141,7 +150,10 @@ impl Corestore {
             Pending::Entry { discovery_key }
             | Pending::Core { discovery_key, .. }
             | Pending::Pages { discovery_key } => self.open_failed(discovery_key, &CommandError::Storage(error)),
-            Pending::Load { core, id, .. } => self.on_loaded(core, id, Loaded::default()),
+            Pending::Load { core, id, .. } => {
+                self.on_loaded(core, id, Loaded { failed: true, ..Loaded::default() });
+            }
+            Pending::Audit { request, .. } => self.give_up(request, CommandError::Storage(error)),
         }
     }
 }
