@@ -189,7 +189,7 @@ fn a_truncation_by_ours_is_followed() {
     let (a, b) = (folder(), folder());
     let mut writer = Writer::ours(a.path(), &[]);
     let mut reader = js_reader(b.path(), &writer.key, &writer.port, &[]);
-    ["block one", "block two", "block three"].map(|line| writer.process.say(line));
+    ["block one", "block two", "block three"].iter().for_each(|line| writer.process.say(line));
     assert_eq!(read(&mut reader, 3), writer.acknowledged(3));
     writer.process.say("!truncate core-3 1");
     writer.process.say("block TWO");

@@ -41,6 +41,7 @@ fn nothing_acknowledged_is_lost_and_nobody_sees_a_fork() {
             readers.push(js_peer("reader.mjs", &["--storage", &path("c"), "--key", key, "--port", &port]));
         }
         if round == kills {
+            assert!(!acknowledged.is_empty(), "every kill came too early");
             check_readers(&mut readers, &acknowledged, stored.values().sum());
             return;
         }
@@ -64,7 +65,7 @@ fn append_until_killed(writer: &mut Process, round: u64, after: Duration, acknow
     for at in 0..400_usize {
         writer.say(&if at % 7 == 0 { "x".repeat(at % 5) } else { format!("{round} {at} {}", "y".repeat(at * 11)) });
     }
-    assert!(killer.join().unwrap().success());
+    assert!(killer.join().unwrap().success(), "the writer ended by itself");
     while let Some(line) = writer.line_or_end() {
         if line["event"] == "append" {
             let block = (line["key"].as_str().unwrap().to_owned(), line["seq"].as_u64().unwrap());
