@@ -40,8 +40,8 @@ pub struct StoreStats {
     pub log_bytes: u64,
     /// The index's files.
     pub tree_bytes: u64,
-    /// Blocks that can still be read, as of the last checkpoint.
-    pub live_block_bytes: u64,
+    /// What blocks that can still be read need of the log, as of the last checkpoint: their bytes and 32 for each.
+    pub live_log_bytes: u64,
     /// Files of log and index.
     pub segments: u64,
     /// Pages of the index in memory.
@@ -152,7 +152,7 @@ impl FileStore {
         Ok(StoreStats {
             log_bytes: log.values().sum(),
             tree_bytes: tree.values().sum(),
-            live_block_bytes: self.reading.base.usage.log.values().sum(),
+            live_log_bytes: self.reading.base.usage.log.values().sum(),
             segments: super::units::len64(count),
             cached_bytes: super::units::len64(self.reading.pager.cached_bytes()),
             dirty_bytes: super::units::len64(self.reading.dirty.bytes()),
