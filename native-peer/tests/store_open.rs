@@ -154,6 +154,19 @@ fn a_newer_format_is_refused_by_its_number() {
 }
 
 #[test]
+fn a_key_the_index_cannot_hold_is_refused_and_nothing_else_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path()).unwrap();
+    let mut put_key = |length: usize| {
+        let ops = vec![WriteOp::PutRecord(RecordKey(vec![1; length]), Bytes::new())];
+        store.execute(StorageOp::Write(WriteBatch { ops, durability: Durability::Durable }))
+    };
+    put_key(64).unwrap();
+    assert!(put_key(65).unwrap_err().to_string().contains("65 bytes is too long"));
+    put_key(0).unwrap();
+}
+
+#[test]
 fn a_lost_head_is_found_again() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = FileStore::open(folder.path(), &tiny()).unwrap();

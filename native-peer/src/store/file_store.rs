@@ -165,6 +165,10 @@ impl FileStore {
         if batch.ops.is_empty() {
             return Ok(());
         }
+        if let Some(length) = too_long(&batch.ops) {
+            let why = format!("a record's key of {length} bytes is too long; use at most {LONGEST_KEY}");
+            return Err(StorageError::Broken(why));
+        }
         self.make_room()?;
         self.append(batch.ops)?;
         if batch.durability == Durability::Durable && self.options.durability == DurabilityLevel::Power {
@@ -339,9 +343,20 @@ fn read_only() -> StorageError {
     StorageError::Broken("it is open for reading only; open it for writing".to_owned())
 }
 
+/// The length of a record's key that the index could not hold.
+fn too_long(ops: &[WriteOp]) -> Option<usize> {
+    let keys = ops.iter().filter_map(|op| match op {
+        WriteOp::PutRecord(key, _) => Some(key.0.len()),
+        _ => None,
+    });
+    keys.filter(|length| *length > LONGEST_KEY).max()
+}
+
 fn distance(from: LogPosition, to: LogPosition) -> u64 {
     if from.segment == to.segment { to.offset.saturating_sub(from.offset) } else { to.offset }
 }
 
+/// The contract's limit, in bytes.
+const LONGEST_KEY: usize = 64;
 /// Segments of the log that an opening replays at most, roughly.
 const LONGEST_REPLAY: u64 = 4;
