@@ -3,9 +3,11 @@
 
 mod store_support;
 
+use corestore_core::storage::conformance;
 use corestore_core::storage::{MemoryStore, RecordKey, ScanRecords, StorageOp, StorageReply, Store};
 use corestore_peer::store::{FileStore, StoreOptions};
 use proptest::prelude::*;
+use std::cell::Cell;
 use std::sync::Arc;
 use store_support::{Dice, FakeDisk, contents, random_batch, record_key, tiny};
 
@@ -52,6 +54,25 @@ fn same_scan(dice: &mut Dice, store: &mut FileStore, memory: &mut MemoryStore) {
         other => panic!("{other:?}"),
     };
     assert_eq!(rows(store), rows(memory));
+}
+
+#[test]
+fn the_contract_holds_on_files_and_with_tiny_limits() {
+    for options in [StoreOptions::default(), tiny()] {
+        let folders = tempfile::tempdir().unwrap();
+        let count = Cell::new(0);
+        let path = || folders.path().join(count.get().to_string());
+        let fresh = || {
+            count.set(count.get() + 1);
+            FileStore::open(&path(), &options).unwrap()
+        };
+        let reopen = |store: FileStore| {
+            store.close().unwrap();
+            FileStore::open(&path(), &options).unwrap()
+        };
+        let ran = conformance::run(fresh, reopen);
+        assert!(ran.as_ref().is_ok_and(|ran| *ran > 0), "{ran:?}");
+    }
 }
 
 proptest! {

@@ -79,6 +79,11 @@ impl Corestore {
         KeyPair::from_seed(&self.identity).public_key()
     }
 
+    /// How many cores are open now: held by sessions, replicated by peers, or idle for a moment.
+    pub fn open_cores(&self) -> usize {
+        self.cores.len()
+    }
+
     /// Takes one fact. Facts about connections that are gone are ignored.
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         self.now = self.now.max(now);

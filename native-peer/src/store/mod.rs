@@ -3,6 +3,10 @@
 //! [`log`] holds every batch as it came, blocks included; a block is written once and read from there. [`index`] is a
 //! copy-on-write tree of records, tree nodes and block places that follows the log in checkpoints; what is newer than
 //! the last checkpoint lives in memory and is replayed on open. `docs/storage.md` has the promises and the bytes.
+#![cfg_attr(
+    test,
+    allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")
+)]
 
 mod check;
 mod compact;

@@ -140,10 +140,16 @@ pub fn contents(store: &mut dyn Store) -> Result<Contents, StorageError> {
 #[derive(Clone, Debug, Default)]
 pub struct FakeDisk(Arc<Mutex<State>>);
 
+type Names = BTreeMap<String, Arc<Mutex<Contained>>>;
+/// A file that was made, or `None` when the name was removed.
+type NameChange = (String, Option<Arc<Mutex<Contained>>>);
+
 #[derive(Debug, Default)]
 struct State {
     files: BTreeMap<String, Arc<Mutex<Contained>>>,
-    durable_names: BTreeMap<String, Arc<Mutex<Contained>>>,
+    /// By folder: the names that survive a power cut, and what was done to them since, in order.
+    durable: BTreeMap<String, Names>,
+    pending: BTreeMap<String, Vec<NameChange>>,
     /// Bytes that still fit.
     room: Option<u64>,
     /// Changes until the process dies.
@@ -196,46 +202,46 @@ impl FakeDisk {
         Self::of(files.collect())
     }
 
-    /// What is left after a power cut: of each unsynced write all, nothing, or some sectors.
+    /// What is left after a power cut: of each folder's new and removed names the first few, and of each unsynced
+    /// write all, nothing, or some sectors.
     pub fn after_power_cut(&self, dice: &mut Dice) -> Self {
         let state = self.0.lock().unwrap();
         let mut left = BTreeMap::new();
-        let names: BTreeSet<&String> = state.files.keys().chain(state.durable_names.keys()).collect();
-        for name in names {
-            let new = state.files.get(name);
-            let old = state.durable_names.get(name);
-            let file = match (new, old) {
-                (Some(new), Some(old)) if Arc::ptr_eq(new, old) => Some(new),
-                (new, old) => {
-                    if dice.below(2) == 0 {
-                        new
-                    } else {
-                        old
-                    }
-                }
-            };
-            if let Some(file) = file {
-                left.insert(name.clone(), lose(&file.lock().unwrap(), dice));
+        let folders: BTreeSet<&String> = state.durable.keys().chain(state.pending.keys()).collect();
+        for folder in folders {
+            let mut names = state.durable.get(folder).cloned().unwrap_or_default();
+            let pending = state.pending.get(folder).cloned().unwrap_or_default();
+            let kept = dice.below(pending.len() as u64 + 1) as usize;
+            for (name, file) in pending.into_iter().take(kept) {
+                match file {
+                    Some(file) => names.insert(name, file),
+                    None => names.remove(&name),
+                };
             }
+            left.extend(names.iter().map(|(name, file)| (name.clone(), lose(&file.lock().unwrap(), dice))));
         }
         Self::of(left)
     }
 
     pub fn of(files: BTreeMap<String, Vec<u8>>) -> Self {
-        let files: BTreeMap<_, _> = files
-            .into_iter()
-            .map(|(name, bytes)| {
-                let contained = Contained { synced: bytes.clone(), bytes, unsynced: Vec::new() };
-                (name, Arc::new(Mutex::new(contained)))
-            })
-            .collect();
-        Self(Arc::new(Mutex::new(State { durable_names: files.clone(), files, ..State::default() })))
+        let mut state = State::default();
+        for (name, bytes) in files {
+            let contained = Contained { synced: bytes.clone(), bytes, unsynced: Vec::new() };
+            let contained = Arc::new(Mutex::new(contained));
+            state.durable.entry(folder_of(&name).to_owned()).or_default().insert(name.clone(), Arc::clone(&contained));
+            state.files.insert(name, contained);
+        }
+        Self(Arc::new(Mutex::new(state)))
     }
 
     pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let state = self.0.lock().unwrap();
         state.files.iter().map(|(name, file)| (name.clone(), file.lock().unwrap().bytes.clone())).collect()
     }
+}
+
+fn folder_of(name: &str) -> &str {
+    name.split_once('/').map_or("", |(folder, _)| folder)
 }
 
 fn lose(file: &Contained, dice: &mut Dice) -> Vec<u8> {
@@ -267,16 +273,23 @@ fn lose(file: &Contained, dice: &mut Dice) -> Vec<u8> {
 }
 
 impl Disk for FakeDisk {
-    fn list(&self, folder: &str) -> io::Result<BTreeSet<String>> {
+    fn list(&self, folder: &str) -> io::Result<BTreeMap<String, u64>> {
         let state = self.0.lock().unwrap();
         let prefix = format!("{folder}/");
-        Ok(state.files.keys().filter_map(|name| name.strip_prefix(&prefix).map(str::to_owned)).collect())
+        let listed = state.files.iter().filter_map(|(name, file)| {
+            let name = name.strip_prefix(&prefix)?.to_owned();
+            Some((name, file.lock().unwrap().bytes.len() as u64))
+        });
+        Ok(listed.collect())
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         self.step()?;
         let contained = Arc::new(Mutex::new(Contained::default()));
-        self.0.lock().unwrap().files.insert(name.to_owned(), Arc::clone(&contained));
+        let mut state = self.0.lock().unwrap();
+        state.files.insert(name.to_owned(), Arc::clone(&contained));
+        let pending = state.pending.entry(folder_of(name).to_owned()).or_default();
+        pending.push((name.to_owned(), Some(Arc::clone(&contained))));
         Ok(Arc::new(FakeFile { contained, disk: self.clone() }))
     }
 
@@ -288,20 +301,20 @@ impl Disk for FakeDisk {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         self.step()?;
-        self.0.lock().unwrap().files.remove(name).map(|_| ()).ok_or_else(|| io::ErrorKind::NotFound.into())
+        let mut state = self.0.lock().unwrap();
+        state.pending.entry(folder_of(name).to_owned()).or_default().push((name.to_owned(), None));
+        state.files.remove(name).map(|_| ()).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn sync_folder(&self, folder: &str) -> io::Result<()> {
         self.step()?;
         let mut state = self.0.lock().unwrap();
-        let within = |name: &str| match name.split_once('/') {
-            Some((of, _)) => of == folder,
-            None => folder.is_empty(),
+        let within = |(name, file): (&String, &Arc<Mutex<Contained>>)| {
+            (folder_of(name) == folder).then(|| (name.clone(), Arc::clone(file)))
         };
-        state.durable_names.retain(|name, _| !within(name));
-        let now: Vec<_> =
-            state.files.iter().filter(|(name, _)| within(name)).map(|(n, f)| (n.clone(), Arc::clone(f))).collect();
-        state.durable_names.extend(now);
+        let names = state.files.iter().filter_map(within).collect();
+        state.durable.insert(folder.to_owned(), names);
+        state.pending.remove(folder);
         Ok(())
     }
 }

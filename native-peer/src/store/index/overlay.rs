@@ -21,6 +21,9 @@ pub(in crate::store) struct Overlay {
     bytes: usize,
 }
 
+/// What is put or deleted, and the ranges that are cut before that; both in key order.
+pub(in crate::store) type TreeChanges = (Vec<(Bytes, Change)>, Vec<(Bytes, Bytes)>);
+
 /// What an overlay knows about a key.
 #[derive(Debug)]
 pub(in crate::store) enum Known<T> {
@@ -212,7 +215,7 @@ impl Overlay {
     }
 
     /// Everything as changes to the tree, in key order: what is put or deleted, and what is cut before that.
-    pub(in crate::store) fn to_changes(&self) -> (Vec<(Bytes, Change)>, Vec<(Bytes, Bytes)>) {
+    pub(in crate::store) fn to_changes(&self) -> TreeChanges {
         let records = self.records.iter().map(|(key, value)| {
             let change = value.clone().map_or(Change::Delete, Change::Put);
             (record_tree_key(key), change)

@@ -6,7 +6,7 @@ use super::window::Window;
 use super::writer::LogPosition;
 use crate::store::disk::Disk;
 use crate::store::fault::Fault;
-use crate::store::units::len64;
+use crate::store::units::{len64, to_usize};
 use std::collections::BTreeMap;
 
 /// What to replay.
@@ -74,9 +74,8 @@ fn segment_entries(
     let name = Kind::Log.name(at.segment);
     let file = replay.disk.open(&name).map_err(|error| Fault::read(&name, 0, error))?;
     let mut window = Window::new(file).map_err(|error| Fault::io(&name, error))?;
-    match check_segment(replay, *at, &mut window)? {
-        Stop::Torn => return Ok(Stop::Torn),
-        Stop::Whole => {}
+    if let Stop::Torn = check_segment(replay, *at, &mut window)? {
+        return Ok(Stop::Torn);
     }
     while at.offset < window.size() {
         match next_entry(&mut window, *at)? {
@@ -100,12 +99,12 @@ fn check_segment(replay: &Replay<'_>, at: LogPosition, window: &mut Window) -> R
         return Err(Fault::damaged(&name, size, "the file is too short"));
     }
     let Some(bytes) = window.get(0, len64(segment::HEADER_BYTES)).map_err(io)? else { return Ok(Stop::Torn) };
+    let begins = at.segment != replay.from.segment || at == LogPosition::start();
     match segment::check_header(bytes, Kind::Log, at.segment) {
-        Ok(first) if at.segment != replay.from.segment && first != at.sequence => {
-            Err(Fault::damaged(&name, 0, "entries before this segment are missing"))
-        }
+        // A power cut took the end of the segment before.
+        Ok(first) if begins && first != at.sequence => Ok(Stop::Torn),
         Ok(_) => Ok(Stop::Whole),
-        Err(_) if at.segment != replay.from.segment && never_written(bytes, 0) => Ok(Stop::Torn),
+        Err(_) if begins && never_written(window, 0, len64(segment::HEADER_BYTES)).map_err(io)? => Ok(Stop::Torn),
         Err(fault) => Err(fault),
     }
 }
@@ -118,44 +117,77 @@ enum Next {
 fn next_entry(window: &mut Window, at: LogPosition) -> Result<Next, Fault> {
     let name = Kind::Log.name(at.segment);
     let io = |error| Fault::read(&name, at.offset, error);
-    let bad = |bytes: &[u8], offset: u64, what| {
-        if never_written(bytes, offset) { Ok(Next::Torn) } else { Err(Fault::damaged(&name, offset, what)) }
-    };
     let Some(bytes) = window.get(at.offset, len64(HEADER_BYTES)).map_err(io)? else { return Ok(Next::Torn) };
     let Some(header) = Header::from_bytes(bytes) else {
-        return bad(bytes, at.offset, "an entry's header fails its checksum");
+        let doubt =
+            Doubt { offset: at.offset, length: len64(HEADER_BYTES), what: "an entry's header fails its checksum" };
+        return doubt.settle(window, &name);
     };
     if header.sequence != at.sequence {
         return Err(Fault::damaged(&name, at.offset, "an entry is out of order"));
     }
     let Some(bytes) = window.get(at.offset, header.size()).map_err(io)? else { return Ok(Next::Torn) };
-    let (ops, data) = bytes
-        .get(HEADER_BYTES..)
-        .and_then(|rest| rest.split_at_checked(crate::store::units::to_usize(header.ops_bytes)))
-        .unwrap_or_default();
-    let ops_at = at.offset.saturating_add(len64(HEADER_BYTES));
+    match whole_entry(bytes, &header, at) {
+        Ok(ops) => Ok(Next::Entry(ops, header.size())),
+        Err(doubt) => doubt.settle(window, &name),
+    }
+}
+
+/// Bytes that are not what was meant to be written.
+struct Doubt {
+    offset: u64,
+    length: u64,
+    what: &'static str,
+}
+
+impl Doubt {
+    /// Never written to the end, or damaged since?
+    fn settle(self, window: &mut Window, name: &str) -> Result<Next, Fault> {
+        let torn =
+            never_written(window, self.offset, self.length).map_err(|error| Fault::read(name, self.offset, error))?;
+        if torn { Ok(Next::Torn) } else { Err(Fault::damaged(name, self.offset, self.what)) }
+    }
+}
+
+/// Checks an entry's operations and blocks.
+fn whole_entry(bytes: &[u8], header: &Header, at: LogPosition) -> Result<Vec<LogOp>, Doubt> {
+    let rest = bytes.get(HEADER_BYTES..).unwrap_or_default();
+    let (ops, data) = rest.split_at_checked(to_usize(header.ops_bytes)).unwrap_or_default();
+    let offset = at.offset.saturating_add(len64(HEADER_BYTES));
+    let length = len64(ops.len());
     if crc32c::crc32c(ops) != header.ops_crc {
-        return bad(ops, ops_at, "an entry's operations fail their checksum");
+        return Err(Doubt { offset, length, what: "an entry's operations fail their checksum" });
     }
-    let data_at = ops_at.saturating_add(len64(ops.len()));
-    let ops = entry::decode(ops, at.segment, data_at)
-        .map_err(|_| Fault::damaged(&name, ops_at, "an entry's operations cannot be read"))?;
-    if let Some((offset, block)) = entry::damaged_block(&ops, data_at, data) {
-        return bad(block, offset, "a block fails its checksum");
+    let data_at = offset.saturating_add(length);
+    let ops = entry::decode(ops, at.segment, data_at).map_err(|_| Doubt {
+        offset,
+        length: 0,
+        what: "an entry's operations cannot be read",
+    })?;
+    match entry::damaged_block(&ops, data_at, data) {
+        Some((offset, length)) => Err(Doubt { offset, length, what: "a block fails its checksum" }),
+        None => Ok(ops),
     }
-    Ok(Next::Entry(ops, header.size()))
 }
 
-/// True when some disk sector's share of the bytes at `offset` is all zeros, as a sector that never reached the disk
-/// reads.
-fn never_written(bytes: &[u8], offset: u64) -> bool {
-    let first = SECTOR_BYTES.saturating_sub(crate::store::units::to_usize(offset) % SECTOR_BYTES).min(bytes.len());
-    let (head, tail) = bytes.split_at_checked(first).unwrap_or((bytes, &[]));
-    std::iter::once(head)
-        .chain(tail.chunks(SECTOR_BYTES))
-        .any(|piece| piece.len() >= LEAST_ZEROS && piece.iter().all(|byte| *byte == 0))
+/// True when some disk sector that the `length` bytes at `offset` share is all zeros from there on, as a sector that
+/// never reached the disk reads.
+fn never_written(window: &mut Window, offset: u64, length: u64) -> Result<bool, std::io::Error> {
+    let end = offset.saturating_add(length).min(window.size());
+    let mut from = offset;
+    while from < end {
+        let next = from.saturating_add(1).next_multiple_of(SECTOR_BYTES);
+        let until = next.min(window.size());
+        let count = until.saturating_sub(from);
+        let zeros = window.get(from, count)?.is_some_and(|piece| piece.iter().all(|byte| *byte == 0));
+        if zeros && (count >= LEAST_ZEROS || until == window.size()) {
+            return Ok(true);
+        }
+        from = next;
+    }
+    Ok(false)
 }
 
-const SECTOR_BYTES: usize = 512;
-/// Fewer zeros than this occur in whole headers.
-const LEAST_ZEROS: usize = 16;
+const SECTOR_BYTES: u64 = 512;
+/// Fewer zeros than this occur in what was written, too.
+const LEAST_ZEROS: u64 = 16;

@@ -8,6 +8,7 @@ use crate::store::units::len64;
 use corestore_core::storage::WriteOp;
 use std::io::IoSlice;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A place between two entries of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,9 +44,12 @@ impl LogWriter {
     /// Goes on at `end`, which must be the end of the last segment, or begins the log.
     pub(in crate::store) fn open(disk: Arc<dyn Disk>, end: LogPosition, segment_bytes: u64) -> Result<Self, Fault> {
         let name = Kind::Log.name(end.segment);
-        let tail = match disk.open(&name) {
-            Ok(file) if file.size().map_err(|error| Fault::io(&name, error))? >= end.offset => file,
-            _ => segment::create(disk.as_ref(), Kind::Log, end.segment, end.sequence)?,
+        let tail = if end.offset > len64(HEADER_BYTES) {
+            disk.open(&name).map_err(|error| Fault::read(&name, 0, error))?
+        } else {
+            let file = segment::create(disk.as_ref(), Kind::Log, end.segment, end.sequence)?;
+            sync_names(disk.as_ref())?;
+            file
         };
         tail.set_size(end.offset).map_err(|error| Fault::io(&name, error))?;
         Ok(Self { disk, tail, end, segment_bytes, unsynced: Vec::new(), new_names: true })
@@ -77,7 +81,7 @@ impl LogWriter {
     fn write(&self, encoded: &mut Encoded) -> std::io::Result<()> {
         let offset = self.end.offset;
         let average = encoded.data_bytes.checked_div(len64(encoded.data.len())).unwrap_or_default();
-        if average >= VECTORED_BYTES {
+        if average >= VECTORED_BLOCK_BYTES && encoded.data_bytes >= VECTORED_BYTES {
             let blocks = encoded.data.iter().filter(|block| !block.is_empty()).map(|block| IoSlice::new(block));
             let mut parts: Vec<IoSlice<'_>> = std::iter::once(IoSlice::new(&encoded.head)).chain(blocks).collect();
             return self.tail.write_at(offset, &mut parts);
@@ -104,7 +108,7 @@ impl LogWriter {
         let mut files = std::mem::take(&mut self.unsynced);
         files.push((self.end.segment, Arc::clone(&self.tail)));
         let disk = std::mem::take(&mut self.new_names).then(|| Arc::clone(&self.disk));
-        Unsynced { files, disk }
+        Unsynced { files, disk, done: AtomicBool::new(false) }
     }
 
     /// Makes everything written so far survive a power cut.
@@ -118,20 +122,33 @@ impl LogWriter {
 pub(in crate::store) struct Unsynced {
     files: Vec<(u32, Arc<dyn DiskFile>)>,
     disk: Option<Arc<dyn Disk>>,
+    done: AtomicBool,
 }
 
 impl Unsynced {
+    /// Syncs them, unless that was done before.
     pub(in crate::store) fn sync(&self) -> Result<(), Fault> {
+        if self.done.load(Ordering::Acquire) {
+            return Ok(());
+        }
         for (number, file) in &self.files {
             let name = Kind::Log.name(*number);
             file.sync().map_err(|error| Fault::Io { file: name, error })?;
         }
-        let folders = [Kind::Log.folder(), ""];
-        self.disk.iter().flat_map(|disk| folders.map(|folder| (disk, folder))).try_for_each(|(disk, folder)| {
-            disk.sync_folder(folder).map_err(|error| Fault::Io { file: folder.to_owned(), error })
-        })
+        self.disk.iter().try_for_each(|disk| sync_names(disk.as_ref()))?;
+        self.done.store(true, Ordering::Release);
+        Ok(())
     }
 }
 
-/// From this average block size on, blocks are handed to the system where they are instead of being copied together.
-const VECTORED_BYTES: u64 = 1024;
+/// Makes the names of the log's files, and of their folder, survive a power cut.
+fn sync_names(disk: &dyn Disk) -> Result<(), Fault> {
+    [Kind::Log.folder(), ""]
+        .into_iter()
+        .try_for_each(|folder| disk.sync_folder(folder).map_err(|error| Fault::Io { file: folder.to_owned(), error }))
+}
+
+/// From this many bytes on, and this average size of a block, blocks are handed to the system where they are instead of
+/// being copied together.
+const VECTORED_BYTES: u64 = 32 << 10;
+const VECTORED_BLOCK_BYTES: u64 = 1 << 10;
