@@ -1,5 +1,11 @@
 //! What a peer may say, what it hears, and what happens to one that breaks the rules.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test may fail loudly"
+)]
 
 mod virtual_link;
 

@@ -8,7 +8,7 @@ use super::timers::Timer;
 use super::waiting::{Waiting, WaitingFor};
 use crate::crypto::DiscoveryKey;
 use crate::log::Applied;
-use crate::merkle::{ByteSeek, LoadedNodes};
+use crate::merkle::{ByteSeek, LoadedNodes, TreeIndex};
 use crate::replication::DemandId;
 use crate::storage::{StorageOp, rows};
 use crate::time::Duration;
@@ -233,9 +233,10 @@ impl Corestore {
         if *rounds > SEEK_ROUNDS {
             return self.give_up(request, CommandError::OutOfBounds);
         }
+        let below = needs.first().map_or(TreeIndex::default(), |missing| missing.parent());
         *wanted = Some(demand);
         core.demands.insert(demand, Wanted::Request(request));
-        core.want_seek(now, demand, seek.byte_offset(), seek.padding());
+        core.want_seek(now, demand, (seek.byte_offset(), seek.padding()), below);
         self.dirty_cores.insert(waiting.core);
     }
 
@@ -259,4 +260,4 @@ impl Corestore {
 }
 
 /// No tree is deeper; peers that answer a seek with nothing of use are not asked for ever.
-const SEEK_ROUNDS: u32 = 128;
+const SEEK_ROUNDS: u32 = 64;

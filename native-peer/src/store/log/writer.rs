@@ -81,7 +81,7 @@ impl LogWriter {
     fn write(&self, encoded: &mut Encoded) -> std::io::Result<()> {
         let offset = self.end.offset;
         let average = encoded.data_bytes.checked_div(len64(encoded.data.len())).unwrap_or_default();
-        if average >= VECTORED_BYTES {
+        if average >= VECTORED_BLOCK_BYTES && encoded.data_bytes >= VECTORED_BYTES {
             let blocks = encoded.data.iter().filter(|block| !block.is_empty()).map(|block| IoSlice::new(block));
             let mut parts: Vec<IoSlice<'_>> = std::iter::once(IoSlice::new(&encoded.head)).chain(blocks).collect();
             return self.tail.write_at(offset, &mut parts);
@@ -148,5 +148,7 @@ fn sync_names(disk: &dyn Disk) -> Result<(), Fault> {
         .try_for_each(|folder| disk.sync_folder(folder).map_err(|error| Fault::Io { file: folder.to_owned(), error }))
 }
 
-/// From this average block size on, blocks are handed to the system where they are instead of being copied together.
-const VECTORED_BYTES: u64 = 1024;
+/// From this many bytes on, and this average size of a block, blocks are handed to the system where they are instead of
+/// being copied together.
+const VECTORED_BYTES: u64 = 32 << 10;
+const VECTORED_BLOCK_BYTES: u64 = 1 << 10;
