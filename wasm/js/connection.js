@@ -51,6 +51,7 @@ export class Connection extends Emitter {
 
   async _start(peer, options) {
     const { initiator = true, reconnect = true, minBackoff = 500, maxBackoff = 30_000 } = options
+    const early = this.url === null ? listen(peer) : []
     try {
       await this._shared.open()
       if (this.state === 'closed') return
@@ -61,6 +62,7 @@ export class Connection extends Emitter {
       this._number = number
       this._shared.connections.delete(this._key)
       this._shared.connections.set(number, this)
+      for (const [listener, event] of early.splice(0)) peer[listener]?.(event)
     } catch (error) {
       this._event('connection-close', 'storage', error.message)
     }
@@ -116,6 +118,14 @@ export class Connection extends Emitter {
     if (this._number === 0 || this.state === 'closed' || this._shared.closed) return this._bytes
     return this._shared.handle.traffic(this._number)
   }
+}
+
+/** Keeps what a transport says while the WebAssembly is loading. */
+function listen(peer) {
+  const early = []
+  peer.onmessage = (event) => early.push(['onmessage', event])
+  peer.onclose = (event) => early.push(['onclose', event])
+  return early
 }
 
 function checkAddress(url) {

@@ -1,4 +1,4 @@
-// Two ends of a pipe within the page: what one sends, the other receives in a later task.
+// Two ends of a pipe within the page: what one sends, the other receives in a later microtask.
 
 export function createTransportPair() {
   const a = new PipeEnd()
@@ -9,12 +9,23 @@ export function createTransportPair() {
 }
 
 class PipeEnd {
+  #onmessage = null
+  #waiting = []
   onopen = null
-  onmessage = null
   onclose = null
   onerror = null
   readyState = 'open'
   bufferedAmount = 0
+
+  get onmessage() {
+    return this.#onmessage
+  }
+
+  /** What came before anyone listened is handed over. */
+  set onmessage(listener) {
+    this.#onmessage = listener
+    if (listener) for (const data of this.#waiting.splice(0)) listener({ data })
+  }
 
   send(bytes) {
     if (this.readyState === 'closed') return
@@ -22,7 +33,8 @@ class PipeEnd {
     this.bufferedAmount += bytes.byteLength
     queueMicrotask(() => {
       this.bufferedAmount -= bytes.byteLength
-      other.onmessage?.({ data: bytes })
+      if (other.#onmessage) other.#onmessage({ data: bytes })
+      else other.#waiting.push(bytes)
     })
   }
 

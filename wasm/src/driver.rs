@@ -8,7 +8,7 @@ use crate::clock::{self, Timer};
 use crate::error;
 use crate::events::Events;
 use crate::promise::Waiter;
-use crate::storage::{Answers, Store};
+use crate::storage::{Answers, JOURNAL_BYTES, Store};
 use crate::transport::Link;
 use core::fmt;
 use corestore_core::corestore::{
@@ -59,7 +59,7 @@ impl Driver {
         let inner: Rc<RefCell<Weak<Inner>>> = Rc::default();
         let store = match name {
             None => Store::memory(),
-            Some(name) => Store::indexed_db(&name, answers(&inner)).await?,
+            Some(name) => Store::indexed_db(&name, JOURNAL_BYTES, answers(&inner)).await?,
         };
         let driver = Self(Rc::new(Inner {
             machine: RefCell::new(Machine::new(config, seed, clock::now())),

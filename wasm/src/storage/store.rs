@@ -35,12 +35,17 @@ impl Store {
         Self::Memory(Box::default())
     }
 
-    /// Opens or creates the IndexedDB store `name`; answers that come later go to `answers`.
+    /// Opens or creates the IndexedDB store `name`; answers that come later go to `answers`. What was written is folded
+    /// into pages whenever it has come to more than `journal_limit` bytes ([`JOURNAL_BYTES`] is a good many).
     ///
     /// # Errors
     /// A `CorestoreError` with a code that begins with `STORAGE_`.
-    pub async fn indexed_db(name: &str, answers: Answers) -> Result<Self, wasm_bindgen::JsValue> {
-        let opened = IndexedDb::open(name, answers).await;
+    pub async fn indexed_db(
+        name: &str,
+        journal_limit: usize,
+        answers: Answers,
+    ) -> Result<Self, wasm_bindgen::JsValue> {
+        let opened = IndexedDb::open(name, journal_limit, answers).await;
         opened.map(Self::IndexedDb).map_err(|error: OpenError| crate::error::of_opening(&error))
     }
 
@@ -66,3 +71,6 @@ impl Store {
         }
     }
 }
+
+/// Bytes a journal may grow to: they are held in memory as well, and read back on opening.
+pub const JOURNAL_BYTES: usize = 4 << 20;
