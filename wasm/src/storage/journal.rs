@@ -40,6 +40,21 @@ pub(crate) enum JournalOp {
     DeleteBlocks { core: CoreSlot, range: Range<u64> },
 }
 
+impl From<WriteOp> for JournalOp {
+    /// The change as it is, with every block inline.
+    fn from(op: WriteOp) -> Self {
+        match op {
+            WriteOp::PutRecord(key, value) => Self::PutRecord(key, value),
+            WriteOp::DeleteRecord(key) => Self::DeleteRecord(key),
+            WriteOp::DeleteRecords(range) => Self::DeleteRecords(range),
+            WriteOp::PutNodes { core, nodes } => Self::PutNodes { core, nodes },
+            WriteOp::DeleteNodes { core, range } => Self::DeleteNodes { core, range },
+            WriteOp::PutBlocks { core, start, blocks } => Self::PutBlocks { core, start, blocks },
+            WriteOp::DeleteBlocks { core, range } => Self::DeleteBlocks { core, range },
+        }
+    }
+}
+
 /// What one transaction puts.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
@@ -58,17 +73,12 @@ impl Plan {
         let mut plan = Self::default();
         for op in ops {
             match op {
-                WriteOp::PutRecord(key, value) => plan.ops.push(JournalOp::PutRecord(key, value)),
-                WriteOp::DeleteRecord(key) => plan.ops.push(JournalOp::DeleteRecord(key)),
-                WriteOp::DeleteRecords(range) => plan.ops.push(JournalOp::DeleteRecords(range)),
-                WriteOp::PutNodes { core, nodes } => plan.ops.push(JournalOp::PutNodes { core, nodes }),
-                WriteOp::DeleteNodes { core, range } => plan.ops.push(JournalOp::DeleteNodes { core, range }),
-                WriteOp::DeleteBlocks { core, range } => plan.ops.push(JournalOp::DeleteBlocks { core, range }),
                 WriteOp::PutBlocks { core, start, blocks } => {
                     let untouched = |range: &Range<u64>| untouched(core, range) && !plan.touches(core, range);
                     let runs = runs(start, blocks, untouched);
                     runs.into_iter().for_each(|run| plan.add(core, run));
                 }
+                op => plan.ops.push(JournalOp::from(op)),
             }
         }
         plan
