@@ -51,7 +51,7 @@ impl LogWriter {
             sync_names(disk.as_ref())?;
             file
         };
-        tail.set_size(end.offset).map_err(|error| Fault::io(&name, error))?;
+        cut(tail.as_ref(), end.offset).map_err(|error| Fault::io(&name, error))?;
         Ok(Self { disk, tail, end, segment_bytes, unsynced: Vec::new(), new_names: true })
     }
 
@@ -68,7 +68,7 @@ impl LogWriter {
         let mut encoded = entry::encode(ops, self.end.sequence)?;
         if let Err(error) = self.write(&mut encoded) {
             let name = Kind::Log.name(self.end.segment);
-            self.tail.set_size(self.end.offset).map_err(|error| Fault::Io { file: name.clone(), error })?;
+            cut(self.tail.as_ref(), self.end.offset).map_err(|error| Fault::Io { file: name.clone(), error })?;
             return Err(Fault::io(&name, error));
         }
         encoded.place(self.end.segment, self.end.offset);
@@ -139,6 +139,15 @@ impl Unsynced {
         self.done.store(true, Ordering::Release);
         Ok(())
     }
+}
+
+/// Cuts off what lies past `end`, for good: it must not come back behind entries written there later.
+fn cut(file: &dyn DiskFile, end: u64) -> std::io::Result<()> {
+    if file.size()? == end {
+        return Ok(());
+    }
+    file.set_size(end)?;
+    file.sync()
 }
 
 /// Makes the names of the log's files, and of their folder, survive a power cut.
