@@ -11,7 +11,7 @@
 mod virtual_link;
 
 use bytes::Bytes;
-use corestore_core::corestore::{DownloadRange, Event, GetOptions, OpenCore, Outcome, SessionId};
+use corestore_core::corestore::{DownloadRange, Event, GetOptions, OpenCore, Outcome, RequestId, SessionId};
 use corestore_core::time::Duration;
 use proptest::prelude::*;
 use virtual_link::{Host, World};
@@ -60,7 +60,8 @@ fn step() -> impl Strategy<Value = Step> {
 struct Story {
     world: World,
     sessions: Vec<SessionId>,
-    asked: Vec<Vec<corestore_core::corestore::RequestId>>,
+    /// Requests of each host that were not cancelled, with the block asked for.
+    asked: Vec<Vec<(RequestId, Option<u64>)>>,
     links: Vec<usize>,
     key: corestore_core::crypto::CoreKey,
     log: Vec<Vec<u8>>,
@@ -109,11 +110,11 @@ impl Story {
             Step::Get { reader, share } => {
                 let (reader, index) = (self.reader(reader), self.index(share));
                 let get = self.world.hosts[reader].machine.get(self.sessions[reader], index, GetOptions::default());
-                self.asked[reader].push(get);
+                self.asked[reader].push((get, Some(index)));
             }
             Step::CancelAll { reader } => {
                 let reader = self.reader(reader);
-                for request in std::mem::take(&mut self.asked[reader]) {
+                for (request, _) in std::mem::take(&mut self.asked[reader]) {
                     self.world.hosts[reader].machine.cancel(request);
                 }
             }
@@ -121,7 +122,7 @@ impl Story {
                 let (reader, start) = (self.reader(reader), self.index(share));
                 let range = DownloadRange::Range { start, end: Some(start + 20), linear };
                 let request = self.world.hosts[reader].machine.download(self.sessions[reader], range);
-                self.asked[reader].push(request);
+                self.asked[reader].push((request, None));
             }
             Step::Clear { host, share, blocks } => {
                 let (host, start) = (self.reader(host), self.index(share));
@@ -169,11 +170,30 @@ impl Story {
         self.world.hosts[host] = again;
     }
 
+    /// With the writer at hand, nobody waits for a block that exists.
+    fn check_gets(&mut self) {
+        for (host, asked) in self.world.hosts.iter_mut().zip(&self.asked) {
+            for (request, index) in asked {
+                if index.is_some_and(|index| index < self.log.len() as u64) {
+                    assert!(host.answer(*request).is_some(), "block {index:?} was asked for and never came");
+                }
+            }
+        }
+    }
+
     /// Everyone gets connected, has time, and then holds what the writer wrote.
     fn end(mut self) {
         self.world.stalled.clear();
         for host in 0..self.world.hosts.len() {
             self.world.hosts[host].full = false;
+            if host > 0 {
+                self.world.connect(host, 0);
+            }
+        }
+        self.world.run();
+        self.world.pass(Duration::from_secs(12));
+        self.check_gets();
+        for host in 0..self.world.hosts.len() {
             let range = DownloadRange::Range { start: 0, end: None, linear: false };
             self.world.hosts[host].machine.download(self.sessions[host], range);
             if host > 0 {
@@ -202,7 +222,7 @@ impl Story {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, max_shrink_iters: 400, ..ProptestConfig::default() })]
     #[test]
     fn whatever_happens_every_reader_ends_with_what_was_written(
         hosts in 2_u8..5,

@@ -127,7 +127,9 @@ impl Corestore {
         self.resolve(request, result.map(|block| Outcome::Block(Some(block))));
     }
 
-    /// Looks for a longer log. Without `wait` it answers at once with `false`; a writer has nothing to look for.
+    /// Looks for a longer log. Without `wait` it answers at once with `false`; a writer or a snapshot has nothing to
+    /// look for. With it, the word of the first three peers is heard; as long as there is none it waits for one, as
+    /// the reference does while peers are being found.
     /// Answered by [`Outcome::Updated`].
     pub fn update(&mut self, session: SessionId, wait: bool) -> RequestId {
         let request = RequestId(self.next_id());
