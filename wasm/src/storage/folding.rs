@@ -52,9 +52,8 @@ impl IndexedDb {
             let blocks = Sources::ask(&transaction, Table::Blocks, &plan.blocks, |place| {
                 state.cache.blocks.get(place).cloned()
             })?;
-            let nodes = Sources::ask(&transaction, Table::Nodes, &plan.nodes, |place| {
-                state.cache.nodes.get(place).cloned()
-            })?;
+            let nodes =
+                Sources::ask(&transaction, Table::Nodes, &plan.nodes, |place| state.cache.nodes.get(place).cloned())?;
             Ok((blocks, nodes))
         };
         let sources: Result<(Sources<BlockPage>, Sources<NodePage>), StorageError> = begin();

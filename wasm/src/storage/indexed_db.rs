@@ -295,7 +295,12 @@ impl State {
     }
 
     /// The journal's outcome is in the pages.
-    pub(super) fn folded(&mut self, plan: &FoldPlan, blocks: BTreeMap<Place, BlockPage>, nodes: BTreeMap<Place, NodePage>) {
+    pub(super) fn folded(
+        &mut self,
+        plan: &FoldPlan,
+        blocks: BTreeMap<Place, BlockPage>,
+        nodes: BTreeMap<Place, NodePage>,
+    ) {
         plan.blocks.gone.iter().for_each(|range| self.cache.blocks.remove_range(range));
         plan.nodes.gone.iter().for_each(|range| self.cache.nodes.remove_range(range));
         for ((slot, page), blocks) in blocks {

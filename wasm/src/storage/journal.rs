@@ -30,14 +30,34 @@ pub(crate) enum JournalOp {
     PutRecord(RecordKey, Bytes),
     DeleteRecord(RecordKey),
     DeleteRecords(Range<RecordKey>),
-    PutNodes { core: CoreSlot, nodes: Vec<Node> },
-    DeleteNodes { core: CoreSlot, range: Range<u64> },
-    PutBlocks { core: CoreSlot, start: u64, blocks: Vec<Bytes> },
+    PutNodes {
+        core: CoreSlot,
+        nodes: Vec<Node>,
+    },
+    DeleteNodes {
+        core: CoreSlot,
+        range: Range<u64>,
+    },
+    PutBlocks {
+        core: CoreSlot,
+        start: u64,
+        blocks: Vec<Bytes>,
+    },
     /// The transaction also put the block's row.
-    PutLarge { core: CoreSlot, index: u64, length: u32 },
+    PutLarge {
+        core: CoreSlot,
+        index: u64,
+        length: u32,
+    },
     /// The transaction also put the page that holds exactly these blocks.
-    PutPage { core: CoreSlot, range: Range<u64> },
-    DeleteBlocks { core: CoreSlot, range: Range<u64> },
+    PutPage {
+        core: CoreSlot,
+        range: Range<u64>,
+    },
+    DeleteBlocks {
+        core: CoreSlot,
+        range: Range<u64>,
+    },
 }
 
 impl From<WriteOp> for JournalOp {
@@ -86,7 +106,8 @@ impl Plan {
 
     /// True when an earlier change of this batch says anything of these blocks.
     fn touches(&self, core: CoreSlot, range: &Range<u64>) -> bool {
-        let overlaps = |of: CoreSlot, other: Range<u64>| of == core && other.start < range.end && range.start < other.end;
+        let overlaps =
+            |of: CoreSlot, other: Range<u64>| of == core && other.start < range.end && range.start < other.end;
         self.ops.iter().any(|op| match op {
             JournalOp::PutBlocks { core, start, blocks } => overlaps(*core, *start..end_of(*start, blocks.len())),
             JournalOp::PutLarge { core, index, .. } => overlaps(*core, *index..index.saturating_add(1)),

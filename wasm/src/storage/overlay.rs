@@ -2,10 +2,10 @@
 
 use super::journal::{Block, JournalOp};
 use super::range_map::RangeMap;
-use corestore_core::merkle::Node;
-use corestore_core::storage::{CoreSlot, RecordKey, WriteOp};
 use bytes::Bytes;
 use core::ops::Range;
+use corestore_core::merkle::Node;
+use corestore_core::storage::{CoreSlot, RecordKey, WriteOp};
 use std::collections::BTreeMap;
 
 /// A core's slot and an index within the core.

@@ -87,9 +87,8 @@ impl IndexedDb {
                 Ok((transaction, rows)) => store.collect(&transaction, rows, &reads, epoch).await,
                 Err(error) => Err(error),
             };
-            let answers = answers.unwrap_or_else(|error| {
-                reads.iter().map(|read| (read.op, Err(error.clone()))).collect()
-            });
+            let answers =
+                answers.unwrap_or_else(|error| reads.iter().map(|read| (read.op, Err(error.clone()))).collect());
             store.answer(answers);
         });
     }
