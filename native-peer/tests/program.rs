@@ -165,20 +165,30 @@ fn a_wrong_encryption_key_names_the_core() {
     drop(running);
 }
 
+/// Changes one bit of a block in every file below `folder` that holds it.
+fn damage(folder: &Path) -> u32 {
+    let mut damaged = 0;
+    for entry in std::fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path()) {
+        if entry.is_dir() {
+            damaged += damage(&entry);
+            continue;
+        }
+        let mut bytes = std::fs::read(&entry).unwrap();
+        if let Some(at) = bytes.windows(7).position(|piece| piece == b"of text") {
+            bytes[at] ^= 1;
+            std::fs::write(&entry, bytes).unwrap();
+            damaged += 1;
+        }
+    }
+    damaged
+}
+
 #[test]
 fn damage_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let store = text(folder.path());
     good(&["append", "notes", "--storage", store], &"a line of text to look for\n".repeat(50));
-    let mut damaged = 0;
-    for file in std::fs::read_dir(store).unwrap().flatten().map(|file| file.path()).filter(|file| file.is_file()) {
-        let mut bytes = std::fs::read(&file).unwrap();
-        if let Some(at) = bytes.windows(7).position(|piece| piece == b"of text") {
-            bytes[at] ^= 1;
-            std::fs::write(&file, bytes).unwrap();
-            damaged += 1;
-        }
-    }
+    let damaged = damage(folder.path());
     assert!(damaged > 0, "the block's bytes are in no file");
     let output = run(&["verify", "--storage", store], "");
     assert_eq!(output.status.code(), Some(1));
