@@ -211,7 +211,8 @@ fn unlisted(text: &str) -> Vec<(usize, String)> {
             }
             continue;
         }
-        let item = line.strip_prefix("pub ").or_else(|| line.strip_prefix("pub(crate) ")).unwrap_or(line);
+        let seen = ["pub ", "pub(crate) ", "pub(super) "];
+        let item = seen.iter().find_map(|visibility| line.strip_prefix(visibility)).unwrap_or(line);
         if line.starts_with("#[") || line.starts_with("#![") {
             open = Some("]").filter(|end| !line.ends_with(end));
         } else if item.starts_with("use ") {

@@ -12,13 +12,6 @@ pub mod error;
 mod events;
 pub mod hypercore;
 mod promise;
+pub mod start;
 pub mod storage;
 mod transport;
-
-use wasm_bindgen::prelude::wasm_bindgen;
-
-/// Sends a panic's message and place to the console: it is our bug, whatever the input.
-#[wasm_bindgen(start)]
-pub fn start() {
-    console_error_panic_hook::set_once();
-}

@@ -3,7 +3,7 @@
 use crate::proofs::fetch_all;
 use crate::stored_log::{StoredLog, naive_roots};
 use bytes::Bytes;
-use corestore_core::merkle::{ProofRequest, RequestUpgrade};
+use corestore_core::merkle::{LoadedNodes, ProofRequest, Reorg, RequestUpgrade, Roots};
 use proptest::prelude::*;
 
 /// Blocks with so few contents that histories repeat themselves.
@@ -117,4 +117,33 @@ fn a_history_that_comes_back_does_not_vouch_for_the_one_in_between() {
     writer.append(&[block(200)]);
     assert_eq!(reader.follow_fork(&mut writer), 11);
     assert!(!reader.core.has(11));
+}
+
+/// The nodes that tell where a fork begins come from the same peer as everything else.
+#[test]
+fn a_bent_answer_ends_the_search() {
+    let first: Vec<Bytes> = (0..20).map(|content| Bytes::from(vec![content; 2])).collect();
+    let (mut writer, mut reader) = (StoredLog::writer(), StoredLog::reader());
+    writer.append(&first);
+    upgrade(&mut reader, &mut writer);
+    writer.truncate(7);
+    writer.append(&first[..9]);
+    let upgrade = Some(RequestUpgrade { start: 0, length: 16 });
+    let proof = writer.prove(&ProofRequest { upgrade, ..ProofRequest::default() }).unwrap();
+    let verifier = reader.core.verifier().unwrap();
+    let check = |roots: &Roots, signature: &[u8]| verifier.verify(roots, signature);
+    let mut reorg = Reorg::new(&reader.core.head().roots, &proof, &check).unwrap();
+    let needs = reorg.advance(&LoadedNodes::default());
+    let loaded = reader.nodes(&needs);
+    reorg.advance(&loaded);
+    let good = writer.prove(&ProofRequest { hash: reorg.want(), ..ProofRequest::default() }).unwrap();
+    for at in 0..good.hash.as_ref().unwrap().nodes.len() {
+        let mut bent = good.clone();
+        bent.hash.as_mut().unwrap().nodes[at].hash.0[0] ^= 1;
+        assert!(reorg.clone().update(&bent).is_err(), "node {at}");
+        let mut bent = good.clone();
+        bent.hash.as_mut().unwrap().nodes[at].size += 1;
+        assert!(reorg.clone().update(&bent).is_err(), "size of node {at}");
+    }
+    assert_eq!(reorg.update(&good), Ok(()));
 }
