@@ -80,7 +80,7 @@ pub(crate) fn of_storage(cause: &StorageError) -> JsValue {
         StorageError::Full => error(
             "STORAGE_FULL",
             "The browser gives this site no more space, and nothing of this change was written: free some (clear blocks, \
-             or ask for persistent storage) and try again.",
+             or ask for persistent storage) and try again; if it stays full, open the store again.",
         ),
         other => error("STORAGE_BROKEN", &format!("The store cannot be used any more, open it again: {other}.")),
     }
