@@ -78,7 +78,12 @@ impl Socket {
     pub(super) fn send(&self, to: SocketAddr, bytes: &[u8], segment_size: Option<usize>) -> io::Result<()> {
         let destination = self.mapped(to)?;
         let transmit = Transmit { destination, ecn: None, contents: bytes, segment_size, src_ip: None };
-        self.io.try_io(Interest::WRITABLE, || self.batches.try_send(UdpSockRef::from(&self.io), &transmit))
+        let sent = self.batches.try_send(UdpSockRef::from(&self.io), &transmit);
+        match &sent {
+            // Told to tokio, so that `writable` waits.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.io.try_io(Interest::WRITABLE, || sent),
+            _ => sent,
+        }
     }
 
     /// Sends one datagram with its own time to live.

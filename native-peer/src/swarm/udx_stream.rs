@@ -27,6 +27,11 @@ impl UdxStream {
         self.id
     }
 
+    /// The far end, once connected.
+    pub fn remote(&self) -> Option<Remote> {
+        self.udp.shared.lock().udx.remote(self.id)
+    }
+
     /// Connects it; `seq` is the number of the peer's first packet when it is not 0.
     ///
     /// # Errors

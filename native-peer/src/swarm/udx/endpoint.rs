@@ -186,6 +186,11 @@ impl Udx {
         self.streams.get(&id.0)?.closed
     }
 
+    /// Where a stream sends to, once connected.
+    pub fn remote(&self, id: StreamId) -> Option<Remote> {
+        self.streams.get(&id.0)?.link.remote()
+    }
+
     /// Figures of a stream.
     pub fn stats(&self, id: StreamId) -> Option<StreamStats> {
         self.streams.get(&id.0).map(Stream::stats)
