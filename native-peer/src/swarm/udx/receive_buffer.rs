@@ -150,13 +150,13 @@ impl ReceiveBuffer {
         !self.ranges.is_empty()
     }
 
-    /// The missing packet that the others wait for is taken with a little slack, so that a full buffer cannot stop
-    /// the stream for good.
+    /// The missing packet that the others wait for is taken however many of them there are: without it none of them
+    /// could ever be read.
     fn has_room(&self, number: u64, length: usize) -> bool {
-        let used = self.readable + self.ahead_bytes;
         if number == self.next {
-            return used < self.window.saturating_add(SLACK);
+            return self.readable < self.window.saturating_add(SLACK);
         }
+        let used = self.readable + self.ahead_bytes;
         used + length <= self.window.saturating_mul(2) && self.ahead.len() < self.max_ahead
     }
 
@@ -227,6 +227,15 @@ mod tests {
         assert_eq!(buffer.read(&mut out), 12);
         assert_eq!(out, [0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1]);
         assert_eq!(buffer.window(), 2);
+    }
+
+    #[test]
+    fn the_missing_packet_is_taken_however_much_waits_for_it() {
+        let mut buffer = ReceiveBuffer::new(0, 100_000, 200);
+        let kept = (1..200).filter(|&number| buffer.accept(number, &[1; 2000], false) == Arrival::Ahead).count();
+        assert_eq!(kept, 100);
+        assert_eq!(buffer.accept(0, &[0; 2000], false), Arrival::InOrder);
+        assert_eq!(buffer.readable(), 202_000);
     }
 
     #[test]
