@@ -55,8 +55,10 @@ enum Status {
 pub(super) struct Ledger {
     first: u64,
     packets: VecDeque<Sent>,
-    /// Transmissions in order; outdated ones are skipped when they reach the front.
-    order: VecDeque<(u64, u64)>,
+    /// First transmissions and repetitions (number, serial), each in order; outdated ones are skipped when they reach
+    /// the front.
+    first_sent: VecDeque<(u64, u64)>,
+    sent_again: VecDeque<(u64, u64)>,
     /// Lost packets to send again; outdated ones are skipped likewise.
     lost: VecDeque<u64>,
     sacked: RangeSet,
@@ -90,7 +92,7 @@ impl Ledger {
             rate,
             status: Status::InFlight,
         });
-        self.order.push_back((number, self.serial));
+        self.first_sent.push_back((number, self.serial));
         self.in_flight += size(length);
         self.in_flight_packets += 1;
         number
@@ -110,7 +112,7 @@ impl Ledger {
             self.in_flight += bytes;
             self.in_flight_packets += 1;
         }
-        self.order.push_back((number, serial));
+        self.sent_again.push_back((number, serial));
     }
 
     /// Marks packet `number` acknowledged; the packet, when it was not yet.
@@ -182,14 +184,16 @@ impl Ledger {
         None
     }
 
-    /// The packet in flight whose last transmission is the oldest.
-    pub(super) fn oldest(&mut self) -> Option<(u64, Sent)> {
-        while let Some(&(number, serial)) = self.order.front() {
+    /// The packet in flight whose last transmission is the oldest, among those sent once or among those sent `again`.
+    pub(super) fn oldest(&mut self, again: bool) -> Option<(u64, Sent)> {
+        let front = |ledger: &Self| if again { ledger.sent_again.front() } else { ledger.first_sent.front() }.copied();
+        while let Some((number, serial)) = front(self) {
             match self.get(number) {
                 Some(packet) if packet.serial == serial && packet.status == Status::InFlight => {
                     return Some((number, *packet));
                 }
-                _ => self.order.pop_front(),
+                _ if again => self.sent_again.pop_front(),
+                _ => self.first_sent.pop_front(),
             };
         }
         None
@@ -305,10 +309,13 @@ mod tests {
         let mut ledger = ledger(3);
         ledger.lose(10);
         ledger.resend(10, Instant::ZERO, Snapshot::default());
-        assert_eq!(ledger.oldest().map(|oldest| oldest.0), Some(11));
+        assert_eq!(ledger.oldest(false).map(|oldest| oldest.0), Some(11));
+        assert_eq!(ledger.oldest(true).map(|oldest| oldest.0), Some(10));
         ledger.acknowledge(11);
         ledger.acknowledge(12);
-        assert_eq!(ledger.oldest().map(|oldest| oldest.0), Some(10));
+        assert!(ledger.oldest(false).is_none());
+        ledger.lose(10);
+        assert!(ledger.oldest(true).is_none());
     }
 
     #[test]

@@ -54,6 +54,11 @@ impl RangeSet {
         self.ranges.iter().map(|(&start, &end)| start..end)
     }
 
+    /// The ranges that start at `first` or later, ascending.
+    pub(super) fn iter_from(&self, first: u64) -> impl Iterator<Item = Range<u64>> {
+        self.ranges.range(first..).map(|(&start, &end)| start..end)
+    }
+
     /// Whether nothing is in the set.
     pub(super) fn is_empty(&self) -> bool {
         self.ranges.is_empty()

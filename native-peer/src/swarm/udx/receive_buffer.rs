@@ -17,6 +17,8 @@ pub(super) struct ReceiveBuffer {
     ahead: BTreeMap<u64, Bytes>,
     ahead_bytes: usize,
     ranges: RangeSet,
+    /// Where the next report on `ranges` starts.
+    report_from: u64,
     /// Number of the packet that ends the stream.
     end: Option<u64>,
     window: usize,
@@ -46,6 +48,7 @@ impl ReceiveBuffer {
             ahead: BTreeMap::new(),
             ahead_bytes: 0,
             ranges: RangeSet::default(),
+            report_from: 0,
             end: None,
             window: usize::try_from(window).unwrap_or(usize::MAX),
             max_ahead,
@@ -140,9 +143,18 @@ impl ReceiveBuffer {
         self.end.is_some_and(|end| self.next > end)
     }
 
-    /// The ranges ahead of `next`, ascending.
-    pub(super) fn ranges(&self) -> impl Iterator<Item = Range<u64>> {
-        self.ranges.iter()
+    /// Up to `limit` ranges ahead of `next` for one acknowledgement. When there are more, each call goes on where the
+    /// last one ended: the sender remembers, and must not take for lost what is merely not mentioned.
+    pub(super) fn report(&mut self, limit: usize) -> Vec<Range<u64>> {
+        let after: Vec<_> = self.ranges.iter_from(self.report_from).take(limit).collect();
+        let before = limit - after.len();
+        let from_start = self.ranges.iter().take_while(|range| range.start < self.report_from).take(before);
+        let mut report: Vec<_> = from_start.collect();
+        let wrapped = report.last().map(|range| range.end);
+        let last = after.last().map_or(0, |range| range.end);
+        self.report_from = if after.len() == limit { last } else { wrapped.unwrap_or(0) };
+        report.extend(after);
+        report
     }
 
     /// Whether packets wait for a missing one.
@@ -245,7 +257,19 @@ mod tests {
         assert_eq!(buffer.accept(3, b"", false), Arrival::Ahead);
         assert_eq!(buffer.accept(3, b"", false), Arrival::Duplicate);
         assert_eq!(buffer.accept(9, b"b", false), Arrival::Dropped);
-        assert_eq!(buffer.ranges().collect::<Vec<_>>(), [3..4, 5..6]);
+        assert_eq!(buffer.report(9), [3..4, 5..6]);
+    }
+
+    #[test]
+    fn reports_go_round_when_there_are_many_ranges() {
+        let mut buffer = ReceiveBuffer::new(0, 1 << 20, 100);
+        (1..6).for_each(|number| assert_eq!(buffer.accept(number * 2, b"", false), Arrival::Ahead));
+        assert_eq!(buffer.report(2), [2..3, 4..5]);
+        assert_eq!(buffer.report(2), [6..7, 8..9]);
+        assert_eq!(buffer.report(2), [2..3, 10..11]);
+        assert_eq!(buffer.report(2), [4..5, 6..7]);
+        assert_eq!(buffer.report(9).len(), 5);
+        assert_eq!(buffer.report(9).len(), 5);
     }
 
     #[test]

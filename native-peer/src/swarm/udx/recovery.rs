@@ -18,6 +18,8 @@ pub(super) struct Rack {
     /// One past the highest packet number acknowledged in any way.
     highest: u64,
     reordering_seen: bool,
+    /// Whether the peer's last report may have left ranges out.
+    partial: bool,
 }
 
 /// The probe for a lost tail.
@@ -84,9 +86,12 @@ impl Sender {
         }
         self.ledger.advance(report.ack);
         self.buffer.acknowledge(self.ledger.first_offset().unwrap_or(self.buffer.sent_offset()));
+        let mut ranges = 0;
         for (start, end) in sacks {
+            ranges += 1;
             self.acknowledge_range(now, start, end, &mut sample, config);
         }
+        self.rack.partial = ranges >= REFERENCE_SACKS;
         self.end_recovery(report.ack);
         if had_data {
             self.after_acks(now, advanced, sample);
@@ -212,13 +217,24 @@ impl Sender {
     fn detect_losses(&mut self, now: Instant, sample: &mut Sample) {
         self.timers.reorder = None;
         let wait = self.rack.rtt + self.reordering_window();
+        let lost = self.lose_overdue(now, wait, false, sample) | self.lose_overdue(now, wait, true, sample);
+        if lost && self.recovery == Recovery::Open {
+            self.enter_recovery(Recovery::Fast);
+        }
+    }
+
+    /// Takes for lost what was sent before the newest transmission that arrived, and long enough ago; whether any was
+    /// no MTU probe. When the peer has more ranges than it reports, only packets below the highest acknowledged one are
+    /// judged, or those sent again: it may well have the others.
+    fn lose_overdue(&mut self, now: Instant, wait: Duration, again: bool, sample: &mut Sample) -> bool {
         let mut lost = false;
-        while let Some((number, packet)) = self.ledger.oldest()
+        while let Some((number, packet)) = self.ledger.oldest(again)
             && packet.serial < self.rack.serial
+            && (again || !self.rack.partial || number < self.rack.highest)
         {
             let deadline = packet.sent_at.after(wait);
             if deadline > now {
-                self.timers.reorder = Some(deadline);
+                self.timers.reorder = Some(self.timers.reorder.map_or(deadline, |other| other.min(deadline)));
                 break;
             }
             self.ledger.lose(number);
@@ -229,9 +245,7 @@ impl Sender {
                 sample.lost += size(packet.length);
             }
         }
-        if lost && self.recovery == Recovery::Open {
-            self.enter_recovery(Recovery::Fast);
-        }
+        lost
     }
 
     fn enter_recovery(&mut self, recovery: Recovery) {
@@ -293,6 +307,8 @@ impl Sender {
 }
 
 const DUPLICATES: usize = 3;
+/// Ranges the reference reports at most (libudx `UDX_MAX_SACKS`).
+const REFERENCE_SACKS: usize = 50;
 const FIRST_PROBE: Duration = Duration::from_secs(1);
 /// Below this, a wait measures the peer's scheduler.
 const MIN_PROBE: Duration = Duration::from_millis(5);

@@ -218,8 +218,7 @@ impl Sender {
         if (unsent == 0 && !ends_alone) || self.ledger.len() >= config.max_in_flight_packets {
             return None;
         }
-        let room = usize::try_from(self.peer_window.min(config.max_in_flight).saturating_sub(self.outstanding()));
-        let room = room.unwrap_or(usize::MAX);
+        let room = usize::try_from(self.room(config)).unwrap_or(usize::MAX);
         let mut length = unsent.min(payload);
         if length > room {
             if !self.ledger.is_empty() || room == 0 {
@@ -234,9 +233,12 @@ impl Sender {
         Some(Choice::New(Contents { offset: self.buffer.sent_offset(), length, ends, padding, path }))
     }
 
-    /// Bytes sent and not cumulatively acknowledged.
-    fn outstanding(&self) -> u64 {
-        self.ledger.first_offset().map_or(0, |first| self.buffer.sent_offset() - first)
+    /// Bytes the peer's window leaves. As in the reference it bounds what is in flight, not the distance from the first
+    /// missing byte, lest every loss stop the stream for a round trip; that distance has a bound of its own.
+    fn room(&self, config: &Config) -> u64 {
+        let distance = self.ledger.first_offset().map_or(0, |first| self.buffer.sent_offset() - first);
+        let in_flight = self.peer_window.saturating_sub(self.ledger.in_flight());
+        in_flight.min(self.peer_window.saturating_mul(2).min(config.max_in_flight).saturating_sub(distance))
     }
 }
 

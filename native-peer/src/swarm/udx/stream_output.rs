@@ -103,7 +103,7 @@ impl Stream {
         self.ack_due = false;
         let kind = if self.receive.has_gap() { Kind::SACK } else { Kind::ACK };
         self.put_header(kind, stream, low_bits(self.sender.ledger.next()), out);
-        for range in self.receive.ranges().take(MAX_SACKS) {
+        for range in self.receive.report(MAX_SACKS) {
             out.extend_from_slice(&low_bits(range.start).to_le_bytes());
             out.extend_from_slice(&low_bits(range.end).to_le_bytes());
         }
