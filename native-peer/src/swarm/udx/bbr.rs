@@ -34,6 +34,9 @@ pub(super) struct Bbr {
     round: u64,
     round_end: u64,
     round_started: bool,
+    /// Delivered bytes when this round began, and bytes lost in it.
+    round_begin: u64,
+    round_lost: u64,
     pipe_full: bool,
     full_bandwidth: u64,
     full_rounds: u8,
@@ -87,6 +90,8 @@ impl Bbr {
             round: 0,
             round_end: 0,
             round_started: false,
+            round_begin: 0,
+            round_lost: 0,
             pipe_full: false,
             full_bandwidth: 0,
             full_rounds: 0,
@@ -171,12 +176,14 @@ impl Bbr {
 
     fn learn_bandwidth(&mut self, sample: &Sample, sampler: &Sampler) {
         self.round_started = false;
+        self.round_lost += sample.lost;
         let Some(bandwidth) = sample.bandwidth() else { return };
         if sample.prior_delivered >= self.round_end {
             self.round_end = sampler.delivered();
             self.round += 1;
             self.round_started = true;
             self.conserving = false;
+            (self.round_begin, self.round_lost) = (sampler.delivered(), sample.lost);
         }
         if !sample.app_limited || bandwidth >= self.bandwidth.max() {
             self.bandwidth.update(self.round, bandwidth);
@@ -293,7 +300,7 @@ impl Bbr {
     }
 
     fn set_window(&mut self, sample: &Sample, delivered: u64, conditions: Conditions) {
-        if sample.acked > 0 && !self.recover(sample, conditions) {
+        if sample.acked > 0 && !self.recover(sample, delivered, conditions) {
             let target = self.target(self.window_gain()) + self.allowance();
             if self.pipe_full {
                 self.window = (self.window + sample.acked).min(target);
@@ -307,14 +314,18 @@ impl Bbr {
         }
     }
 
-    /// Adjusts the window to losses; whether it is now held to what leaves the network.
-    fn recover(&mut self, sample: &Sample, conditions: Conditions) -> bool {
+    /// Adjusts the window to losses; whether it is now held to what leaves the network. Few losses are noise; where many
+    /// packets of a round are lost, a queue overflows.
+    fn recover(&mut self, sample: &Sample, delivered: u64, conditions: Conditions) -> bool {
         let (before, now) = (self.prior_recovery, conditions.recovery);
         let conserved = conditions.in_flight + sample.acked;
-        self.window = self.window.saturating_sub(sample.lost).max(self.packet);
-        if now == Recovery::Fast && before != Recovery::Fast {
-            self.conserving = true;
+        if before == Recovery::Open && now == Recovery::Fast {
             self.prior_window = self.prior_window.max(self.window);
+        }
+        self.window = self.window.saturating_sub(sample.lost).max(self.packet);
+        let tolerated = (delivered - self.round_begin).max(self.initial_window) / TOLERATED_LOSS;
+        if now == Recovery::Fast && !self.conserving && self.round_lost > tolerated {
+            self.conserving = true;
             self.window = conserved;
         } else if before != Recovery::Open && now == Recovery::Open {
             self.window = self.window.max(self.prior_window);
@@ -442,6 +453,8 @@ const AGGREGATION_ROUNDS: u64 = 10;
 const FULL_GROWTH: u64 = 1250;
 const FULL_ROUNDS: u8 = 3;
 const MIN_PACKETS: u64 = 4;
+/// One byte of so many may be lost in a round.
+const TOLERATED_LOSS: u64 = 8;
 const MIN_RTT_WINDOW: Duration = Duration::from_secs(10);
 const PROBE_RTT: Duration = Duration::from_millis(200);
 const FIRST_RTT: Duration = Duration::from_millis(1);
