@@ -204,10 +204,10 @@ impl Ledger {
         self.packets.get(usize::try_from(number.checked_sub(self.first)?).ok()?)
     }
 
-    /// The last packet sent, when it is in flight.
+    /// The packet with the highest number that is in flight.
     pub(super) fn last_in_flight(&self) -> Option<(u64, Sent)> {
-        let packet = self.packets.back().filter(|packet| packet.status == Status::InFlight)?;
-        Some((self.next() - 1, *packet))
+        let back = self.packets.iter().rposition(|packet| packet.status == Status::InFlight)?;
+        Some((self.first + u64::try_from(back).ok()?, *self.packets.get(back)?))
     }
 
     /// Numbers of the packets that are in flight, ascending.

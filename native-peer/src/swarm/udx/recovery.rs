@@ -79,7 +79,7 @@ impl Sender {
             return;
         }
         self.learn_window(report);
-        let (had_data, advanced) = (!self.ledger.is_empty(), report.ack > self.ledger.first());
+        let had_data = !self.ledger.is_empty();
         let mut sample = Sample::default();
         for number in self.ledger.first()..report.ack {
             self.acknowledge(now, number, &mut sample, config);
@@ -94,7 +94,7 @@ impl Sender {
         self.rack.partial = ranges >= REFERENCE_SACKS;
         self.end_recovery(report.ack);
         if had_data {
-            self.after_acks(now, advanced, sample);
+            self.after_acks(now, sample);
         }
     }
 
@@ -121,9 +121,7 @@ impl Sender {
             return;
         }
         self.timers.timeout.get_or_insert_with(|| now.after(self.rtt.rto()));
-        if new {
-            self.schedule_tail_probe(now);
-        }
+        self.schedule_tail_probe(now);
     }
 
     fn learn_window(&mut self, report: Report) {
@@ -151,8 +149,9 @@ impl Sender {
         let rtt = self.rtt.clamp(now.since(packet.sent_at));
         if !packet.retransmitted {
             self.rtt.sample(now, rtt, config);
-            self.tail_probe.permitted = true;
         }
+        self.tail_probe.permitted = true;
+        self.tail_probe.in_flight.take_if(|(end, _)| *end == number + 1);
         if !packet.retransmitted || self.rtt.min().is_some_and(|min| rtt >= min) {
             sample.rtt = Some(rtt);
             if packet.serial > self.rack.serial {
@@ -189,7 +188,7 @@ impl Sender {
         }
     }
 
-    fn after_acks(&mut self, now: Instant, advanced: bool, mut sample: Sample) {
+    fn after_acks(&mut self, now: Instant, mut sample: Sample) {
         self.detect_losses(now, &mut sample);
         self.sampler.finish(now, self.rtt.min(), &mut sample);
         let conditions = Conditions {
@@ -205,9 +204,7 @@ impl Sender {
             self.tail_probe.in_flight = None;
         } else if sample.acked > 0 {
             self.timers.timeout = Some(now.after(self.rtt.rto()));
-            if advanced {
-                self.schedule_tail_probe(now);
-            }
+            self.schedule_tail_probe(now);
         }
         if sample.acked > 0 {
             self.consecutive_timeouts = 0;
@@ -253,7 +250,6 @@ impl Sender {
         self.recovery_end = self.ledger.next();
         self.tail_probe.in_flight = None;
         self.tail_probe.due = false;
-        self.timers.tail_probe = None;
     }
 
     fn reordering_window(&self) -> Duration {
@@ -265,9 +261,11 @@ impl Sender {
         quarter.min(self.rtt.smoothed().unwrap_or_default())
     }
 
+    /// Other than RFC 8985 has it, also while losses are repaired: a repetition that is lost with nothing behind it would
+    /// else wait for the long time-out.
     fn schedule_tail_probe(&mut self, now: Instant) {
         self.timers.tail_probe = None;
-        if self.ledger.is_empty() || self.recovery != Recovery::Open || self.ledger.sacked_packets() > 0 {
+        if self.ledger.is_empty() || self.recovery == Recovery::TimedOut {
             return;
         }
         let mut wait = self.rtt.smoothed().map_or(FIRST_PROBE, |smoothed| (smoothed * 2).max(MIN_PROBE));
