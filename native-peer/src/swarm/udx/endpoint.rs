@@ -38,6 +38,8 @@ pub struct Udx {
     pub(super) streams: BTreeMap<u32, Stream>,
     pub(super) lingering: Lingering,
     pub(super) outbox: Outbox,
+    /// Which streams (second) are relayed to which (first).
+    pub(super) relays: BTreeSet<(u32, u32)>,
     ready: VecDeque<u32>,
     deadlines: BTreeSet<(Instant, u32)>,
     pub(super) events: VecDeque<Event>,
@@ -52,6 +54,7 @@ impl Udx {
             config,
             entropy: Entropy::from_seed(seed),
             streams: BTreeMap::new(),
+            relays: BTreeSet::new(),
             ready: VecDeque::new(),
             deadlines: BTreeSet::new(),
             events: VecDeque::new(),
@@ -212,6 +215,9 @@ impl Udx {
         let Some(mut stream) = self.streams.remove(&id.0) else { return };
         if let Some(deadline) = stream.registered {
             self.deadlines.remove(&(deadline, id.0));
+        }
+        if let Some(other) = stream.relay_to {
+            self.relays.remove(&(other, id.0));
         }
         while let Some(batch) = stream.transmit(now, &self.config, &mut out) {
             self.outbox.push(batch.remote.socket, batch.remote.address, Bytes::copy_from_slice(&out));

@@ -54,6 +54,7 @@ impl Udx {
             return Err(StreamError::CannotRelay);
         }
         stream.relay_to = Some(other.0);
+        self.relays.insert((other.0, id.0));
         self.touch(id.0);
         Ok(())
     }
@@ -97,8 +98,7 @@ impl Udx {
 
     /// Closes the streams that are relayed to `id`, which is closed.
     pub(super) fn close_relays(&mut self, id: u32) {
-        let relayed = |stream: &super::stream::Stream| stream.relay_to == Some(id) && stream.closed.is_none();
-        let ids: Vec<u32> = self.streams.iter().filter(|(_, stream)| relayed(stream)).map(|(&id, _)| id).collect();
+        let ids: Vec<u32> = self.relays.range((id, 0)..=(id, u32::MAX)).map(|&(_, relayed)| relayed).collect();
         for id in ids {
             if let Some(stream) = self.streams.get_mut(&id) {
                 stream.close(CloseReason::RelayClosed);
