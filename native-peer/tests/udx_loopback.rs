@@ -188,3 +188,22 @@ async fn a_closed_socket_can_be_bound_again() {
     .await;
     assert!(a.udp.send(a.socket, a.address, b"x", None).is_err());
 }
+
+#[tokio::test]
+async fn a_core_replicates_over_it() {
+    use corestore_peer::{Corestore, Options, Role};
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let (a, b) = (peer("127.0.0.1"), peer("127.0.0.1"));
+    let (one, two) = connected(&a, &b);
+    within(async {
+        let writer = Corestore::open(folders[0].path(), Options::default()).await.unwrap();
+        let reader = Corestore::open(folders[1].path(), Options::default()).await.unwrap();
+        let core = writer.get("notes").await.unwrap();
+        core.append("over udx").await.unwrap();
+        let copy = reader.get(core.key()).await.unwrap();
+        let _writing = writer.replicate(one, Role::Responder).unwrap();
+        let _reading = reader.replicate(two, Role::Initiator).unwrap();
+        assert_eq!(&copy.get(0).await.unwrap()[..], b"over udx");
+    })
+    .await;
+}
