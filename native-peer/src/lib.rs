@@ -1,3 +1,4 @@
 //! A native Corestore peer.
 
 pub mod store;
+pub mod swarm;

@@ -1,0 +1,3 @@
+//! The swarm: how peers find and reach each other.
+
+pub mod dht_rpc;
