@@ -1,3 +1,4 @@
 //! The swarm: how peers find and reach each other.
 
 pub mod dht_rpc;
+pub mod hyperdht;
