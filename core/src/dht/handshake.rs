@@ -79,6 +79,11 @@ impl Handshake {
         HandshakePayload::from_bytes(&payload).map_err(|_| NoiseError)
     }
 
+    /// The other side's key, once it is known.
+    pub fn remote(&self) -> Option<PublicKey> {
+        self.0.remote()
+    }
+
     /// The result, once both messages passed.
     pub fn finish(&mut self) -> Option<Secrets> {
         let split = self.0.finish()?;

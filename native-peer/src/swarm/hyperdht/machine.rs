@@ -1,11 +1,18 @@
 //! The machine: what comes in, what goes out.
 
+use super::announcer::AnnouncerRequest;
+use super::budget::Budget;
 use super::config::Config;
+use super::connect::Connect;
+use super::incoming::Incoming;
 use super::operations::Operation;
-use super::output::{Event, NodeEvent, OperationId, Output};
+use super::output::{ConnectionId, Event, NodeEvent, OperationId, Output, ServerId};
+use super::puncher::{Puncher, SocketIds};
 use super::router::Router;
+use super::server::Server;
 use super::store::Store;
 use crate::swarm::dht_rpc::{self, Config as RpcConfig, DhtRpc, QueryId, Reply, RequestId, RequestSettings, SocketId};
+use corestore_core::crypto::{Hash, KeyPair};
 use corestore_core::entropy::Entropy;
 use corestore_core::time::Instant;
 use std::collections::{BTreeMap, VecDeque};
@@ -24,6 +31,20 @@ pub struct HyperDht {
     pub(super) requests: BTreeMap<RequestId, RequestFor>,
     pub(super) router: Router,
     pub(super) store: Option<Store>,
+    pub(super) servers: BTreeMap<ServerId, Server>,
+    pub(super) incoming: BTreeMap<ConnectionId, Incoming>,
+    /// Calls by the hash of the caller's message.
+    pub(super) handshakes: BTreeMap<Hash, ConnectionId>,
+    pub(super) handshake_budget: Budget,
+    pub(super) connects: BTreeMap<ConnectionId, Connect>,
+    /// UDX streams that are not connected yet.
+    pub(super) streams: BTreeMap<u32, ConnectionId>,
+    /// Sockets that punch.
+    pub(super) sockets: BTreeMap<SocketId, ConnectionId>,
+    pub(super) socket_ids: SocketIds,
+    pub(super) local_addresses: Vec<SocketAddrV4>,
+    pub(super) random_punches: usize,
+    pub(super) last_random_punch: Option<Instant>,
     outputs: VecDeque<Output>,
     next_number: u64,
 }
@@ -32,12 +53,26 @@ pub struct HyperDht {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum QueryFor {
     Operation(OperationId),
+    Announcer(ServerId),
+    Connect(ConnectionId),
 }
 
 /// Whose request it is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum RequestFor {
     Operation(OperationId),
+    Announcer(ServerId, AnnouncerRequest),
+    /// To get a token with which this key's announcement is taken back.
+    TakeBack(Box<KeyPair>),
+    /// A handshake, passed on by this node.
+    Handshake(ConnectionId, SocketAddrV4),
+    /// A word on hole punching: where the node was to send it, and what is to be echoed.
+    Word(ConnectionId, SocketAddrV4, Option<Hash>),
+    /// A peer's local address.
+    Local(ConnectionId, SocketAddrV4),
+    /// How a node sees a punching socket.
+    Nat(ConnectionId, SocketId),
+    Nobody,
 }
 
 impl std::fmt::Debug for HyperDht {
@@ -57,6 +92,17 @@ impl HyperDht {
             requests: BTreeMap::new(),
             router: Router::new(now, &config),
             store: None,
+            servers: BTreeMap::new(),
+            incoming: BTreeMap::new(),
+            handshakes: BTreeMap::new(),
+            handshake_budget: Budget::new(now, config.max_handshakes),
+            connects: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            sockets: BTreeMap::new(),
+            socket_ids: SocketIds(1),
+            local_addresses: Vec::new(),
+            random_punches: 0,
+            last_random_punch: None,
             outputs: VecDeque::new(),
             next_number: 0,
             entropy,
@@ -66,9 +112,13 @@ impl HyperDht {
         member
     }
 
-    /// Takes a datagram of dht-rpc that came in by `socket`.
+    /// Takes a datagram that came in by `socket` and is none of UDX, whose first byte is 0xff.
     pub fn handle_datagram(&mut self, now: Instant, socket: SocketId, from: SocketAddrV4, bytes: &[u8]) {
-        self.rpc.handle_datagram(now, socket, from, bytes);
+        if bytes.len() <= 1 {
+            self.handle_probe(now, socket, from);
+        } else {
+            self.rpc.handle_datagram(now, socket, from, bytes);
+        }
         self.pump(now);
     }
 
@@ -78,11 +128,49 @@ impl HyperDht {
         self.store.iter_mut().for_each(|store| store.handle_time(now));
         self.rpc.handle_deadline(now);
         self.pump(now);
+        let pings = self.servers.iter().filter(|(_, server)| server.announcer.deadline().is_some_and(|at| at <= now));
+        pings.map(|(id, _)| *id).collect::<Vec<_>>().into_iter().for_each(|id| self.ping_relays(now, id));
+        let due = self.connects.iter().filter(|(_, connect)| Self::connect_deadline(connect) <= now);
+        due.map(|(id, _)| *id).collect::<Vec<_>>().into_iter().for_each(|id| self.handle_connect(now, id));
+        self.handle_punchers(now);
+        self.expire_incoming(now);
+        self.pump(now);
     }
 
     /// When [`HyperDht::handle_deadline`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
-        self.rpc.deadline()
+        let node = self.rpc.deadline()?;
+        let servers = self.servers.values().filter_map(|server| server.announcer.deadline());
+        let connects = self.connects.values().map(Self::connect_deadline);
+        let incoming = self.incoming.values().map(|incoming| incoming.expires);
+        let connecting = self.connects.values().filter_map(|connect| connect.puncher.as_ref());
+        let called = self.incoming.values().filter_map(|incoming| incoming.puncher.as_ref());
+        let punchers = connecting.chain(called).filter_map(Puncher::deadline);
+        servers.chain(connects).chain(incoming).chain(punchers).chain([node]).min()
+    }
+
+    /// Our addresses on local networks, with the server socket's port: peers on the same network use them.
+    pub fn set_local_addresses(&mut self, addresses: Vec<SocketAddrV4>) {
+        self.local_addresses = addresses;
+    }
+
+    /// Makes the member silent until [`HyperDht::resume`]: everything under way ends, servers are kept.
+    pub fn suspend(&mut self, now: Instant) {
+        for id in self.connects.keys().copied().collect::<Vec<_>>() {
+            self.connects.get_mut(&id).into_iter().for_each(|connect| connect.at_relay = false);
+            self.fail_connect(now, id, super::output::ConnectError::Cancelled);
+        }
+        for id in self.incoming.keys().copied().collect::<Vec<_>>() {
+            self.forget_incoming(now, id);
+        }
+        self.rpc.suspend(now);
+        self.pump(now);
+    }
+
+    /// Wakes the member up; servers are announced anew.
+    pub fn resume(&mut self, now: Instant) {
+        self.rpc.resume(now);
+        self.refresh_servers(now);
     }
 
     /// The next thing to do or know.
@@ -154,20 +242,31 @@ impl HyperDht {
     fn answered(&mut self, now: Instant, request: RequestId, reply: Option<&Reply>) {
         match self.requests.remove(&request) {
             Some(RequestFor::Operation(id)) => self.operation_answered(now, id, reply),
-            None => {}
+            Some(RequestFor::Announcer(id, what)) => self.announcer_answered(now, id, what, reply),
+            Some(RequestFor::TakeBack(key_pair)) => {
+                reply.into_iter().for_each(|reply| self.take_back_found(now, &key_pair, reply));
+            }
+            Some(RequestFor::Handshake(id, node)) => self.handshake_answered(now, id, node, reply),
+            Some(RequestFor::Word(id, peer, token)) => self.word_answered(now, id, peer, token, reply),
+            Some(RequestFor::Local(id, to)) => self.local_answered(now, id, to, reply.is_some()),
+            Some(RequestFor::Nat(id, socket)) => self.nat_answered(now, id, socket, reply),
+            Some(RequestFor::Nobody) | None => {}
         }
     }
 
     fn query_reply(&mut self, now: Instant, query: QueryId, reply: &Reply) {
         match self.queries.get(&query).copied() {
             Some(QueryFor::Operation(id)) => self.operation_reply(now, id, reply),
-            None => {}
+            Some(QueryFor::Connect(id)) => self.connect_found(now, id, reply),
+            Some(QueryFor::Announcer(_)) | None => {}
         }
     }
 
     fn query_done(&mut self, now: Instant, query: QueryId, closest: Vec<Reply>) {
         match self.queries.remove(&query) {
             Some(QueryFor::Operation(id)) => self.operation_queried(now, id, closest),
+            Some(QueryFor::Announcer(id)) => self.announcer_queried(now, id, &closest),
+            Some(QueryFor::Connect(id)) => self.connect_queried(now, id),
             None => {}
         }
     }

@@ -11,19 +11,30 @@
     )
 )]
 
+mod addresses;
+mod announcer;
 mod budget;
 mod config;
+mod connect;
 mod generations;
+mod incoming;
 mod machine;
+mod meeting;
+mod nat;
 mod operations;
 mod output;
+mod puncher;
+mod punching;
 mod records;
 mod router;
+mod server;
 mod store;
 mod storing;
 
 pub use config::Config;
+pub use connect::ConnectSettings;
 pub use machine::HyperDht;
 pub use output::{
     ConnectError, Connected, ConnectionId, Event, NodeEvent, OperationId, Outcome, Output, Path, ServerId,
 };
+pub use server::{Admit, ServerSettings};

@@ -1,6 +1,7 @@
 //! Requests of others, on records and values we keep, and on peers we pass messages to.
 
 use super::machine::HyperDht;
+use super::output::ServerId;
 use super::router::{Route, Step};
 use super::store::{Announced, Place};
 use crate::swarm::dht_rpc::{Answer, IncomingRequest};
@@ -15,11 +16,15 @@ impl HyperDht {
         match Command::from_number(request.command) {
             Some(Command::PeerHandshake) => {
                 let step = self.router.handshake(now, request);
-                self.take_step(request, step);
+                if let Some((server, message)) = self.take_step(request, step) {
+                    self.handle_handshake(now, server, &message, request);
+                }
             }
             Some(Command::PeerHolepunch) => {
                 let step = self.router.holepunch(now, request);
-                self.take_step(request, step);
+                if let Some((server, message)) = self.take_step(request, step) {
+                    self.handle_word(now, server, &message, request);
+                }
             }
             Some(command) if self.rpc.id().is_some() && self.store.is_some() => {
                 match self.serve(now, command, request) {
@@ -33,9 +38,9 @@ impl HyperDht {
         }
     }
 
-    fn take_step<M>(&mut self, request: &IncomingRequest, step: Step<M>) -> Option<M> {
+    fn take_step<M>(&mut self, request: &IncomingRequest, step: Step<M>) -> Option<(ServerId, M)> {
         match step {
-            Step::Serve(_, message) => return Some(message),
+            Step::Serve(server, message) => return Some((server, message)),
             Step::Relay(value, to) => self.rpc.relay(request, value, to, None),
             Step::Answer(answer) => self.rpc.answer(request, answer),
             Step::Drop => {}
@@ -84,10 +89,6 @@ impl HyperDht {
             }
             Command::PeerHandshake | Command::PeerHolepunch | Command::Plugin => return None,
         })
-    }
-
-    fn own_record(&self, _target: &Hash) -> Option<Bytes> {
-        None
     }
 
     fn drop_route(&mut self, target: &Hash, key: &PublicKey) {
