@@ -81,11 +81,6 @@ impl<M: Machine> Net<M> {
         self.entropy.array()
     }
 
-    /// A number below `bound`.
-    pub(crate) fn chance(&mut self, bound: u64) -> u64 {
-        self.entropy.u64() % bound
-    }
-
     /// The address of the host with a number, as an open host has it.
     pub(crate) fn address(number: usize) -> SocketAddrV4 {
         let number = u32::try_from(number).unwrap();

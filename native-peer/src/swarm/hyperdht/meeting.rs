@@ -96,7 +96,7 @@ impl HyperDht {
         let nodes = self.rpc.nodes(MAX_NODES);
         for _ in 0..2 {
             let Some(puncher) = self.puncher_mut(id) else { return };
-            let ask = puncher.nat.to_ask(&nodes);
+            let ask = puncher.nat.choose_nodes(&nodes);
             let wants_more = puncher.nat.wants_more();
             for node in ask {
                 let request = self.rpc.ping(now, node, Some(socket), 0);

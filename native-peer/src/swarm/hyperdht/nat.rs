@@ -39,7 +39,7 @@ impl Nat {
 
     /// Which of the nodes we know (the one heard of last first) should tell how they see the socket. The latest are
     /// left alone when there are many: everybody asks them.
-    pub(super) fn to_ask(&mut self, nodes: &[SocketAddrV4]) -> Vec<SocketAddrV4> {
+    pub(super) fn choose_nodes(&mut self, nodes: &[SocketAddrV4]) -> Vec<SocketAddrV4> {
         self.rounds = self.rounds.saturating_add(1);
         let skip = if nodes.len() >= 8 { 5 } else { 0 };
         let wanted = SAMPLES.saturating_sub(self.sampled);
@@ -51,7 +51,7 @@ impl Nat {
         chosen
     }
 
-    /// A node that was asked answered, or not. True: ask more, by [`Nat::to_ask`].
+    /// A node that was asked answered, or not. True: ask more, by [`Nat::choose_nodes`].
     pub(super) fn answered(&mut self, sight: Option<(SocketAddrV4, SocketAddrV4)>) -> bool {
         self.pending = self.pending.saturating_sub(1);
         if let Some((to, from)) = sight {
@@ -180,11 +180,11 @@ mod tests {
     fn when_nobody_answers_it_asks_others_once_and_gives_up() {
         let nodes: Vec<SocketAddrV4> = (1..20).map(|port| address(99, port)).collect();
         let mut nat = Nat::new(false);
-        let first = nat.to_ask(&nodes);
+        let first = nat.choose_nodes(&nodes);
         assert_eq!(first, nodes[5..9]);
         assert!((0..3).all(|_| !nat.answered(None)));
         assert!(nat.answered(None) && !nat.is_analyzed());
-        assert_eq!(nat.to_ask(&nodes), nodes[9..13]);
+        assert_eq!(nat.choose_nodes(&nodes), nodes[9..13]);
         (0..4).for_each(|_| assert!(!nat.answered(None)));
         assert!(nat.is_analyzed());
         assert_eq!(nat.addresses(), None);
@@ -194,15 +194,15 @@ mod tests {
     fn a_tiny_network_is_enough_or_is_given_up_at_once() {
         let nodes = [address(99, 1), address(99, 2), address(99, 3)];
         let mut nat = Nat::new(false);
-        assert_eq!(nat.to_ask(&nodes).len(), 3);
+        assert_eq!(nat.choose_nodes(&nodes).len(), 3);
         for node in nodes {
             nat.answered(Some((address(1, 7), node)));
         }
         assert_eq!((nat.firewall(), nat.is_analyzed()), (Firewall::Consistent, true));
         assert_eq!(nat.addresses(), Some(vec![address(1, 7)]));
         let mut alone = Nat::new(false);
-        assert!(alone.to_ask(&[]).is_empty() && alone.wants_more());
-        alone.to_ask(&[]);
+        assert!(alone.choose_nodes(&[]).is_empty() && alone.wants_more());
+        alone.choose_nodes(&[]);
         assert!(alone.is_analyzed());
     }
 }

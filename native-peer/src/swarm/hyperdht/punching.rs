@@ -61,6 +61,13 @@ pub(super) struct Round {
     reopened: bool,
 }
 
+impl Round {
+    fn new(id: u64, client_relay: SocketAddrV4, server_relay: RelayInfo, server: SocketAddrV4) -> Self {
+        let peer = server_relay.peer_address;
+        Self { id, client_relay, server_relay, server, retry: true, token: None, peer, reopened: false }
+    }
+}
+
 impl HyperDht {
     /// Both sides have the keys: how do we reach the server, which is `server` for the node that passed the handshake?
     pub(super) fn find_way_to(
@@ -97,7 +104,13 @@ impl HyperDht {
             self.requests.insert(request, RequestFor::Local(id, near));
         }
         match relays {
-            Some((handshake, relays)) => self.start_rounds(now, id, handshake, relays, node, server, payload.firewall),
+            Some((handshake, relays)) => {
+                let shared = relays.iter().find(|relay| relay.relay_address == node).or(relays.first());
+                if let Some(server_relay) = shared.copied() {
+                    let round = Round::new(handshake, node, server_relay, server);
+                    self.start_rounds(now, id, round, payload.firewall);
+                }
+            }
             None if near.is_none() => self.fail_connect(now, id, ConnectError::CannotHolepunch),
             None => {}
         }
@@ -113,36 +126,14 @@ impl HyperDht {
         }
     }
 
-    fn start_rounds(
-        &mut self,
-        now: Instant,
-        id: ConnectionId,
-        handshake: u64,
-        relays: &[RelayInfo],
-        client_relay: SocketAddrV4,
-        server: SocketAddrV4,
-        remote: Firewall,
-    ) {
-        let shared = relays.iter().find(|relay| relay.relay_address == client_relay);
-        let Some(server_relay) = shared.or(relays.first()).copied() else { return };
+    fn start_rounds(&mut self, now: Instant, id: ConnectionId, round: Round, remote: Firewall) {
         let mut puncher = Puncher::new(true, !self.rpc.is_firewalled(), remote, &mut self.socket_ids);
         let Some(connect) = self.connects.get_mut(&id) else { return };
         if connect.settings.fast_open {
-            puncher.open_session(server);
+            puncher.open_session(round.server);
         }
         connect.puncher = Some(puncher);
         self.run_actions(now, id);
-        let peer = server_relay.peer_address;
-        let round = Round {
-            id: handshake,
-            client_relay,
-            server_relay,
-            server,
-            retry: true,
-            token: None,
-            peer,
-            reopened: false,
-        };
         self.probe_round(now, id, round);
     }
 
