@@ -1,1 +1,3 @@
 //! Harness for tests across crates.
+
+pub mod harness;

@@ -1,21 +1,40 @@
-//! `cargo xtask <command>`: builds, tests and checks of the whole project.
+//! `cargo xtask <command>`: builds, demo, tests and checks of the whole project.
 
 mod command;
+mod demo;
+mod headless;
+mod install;
+mod project;
+mod serve;
 mod test;
 mod vectors;
+mod wasm;
+mod writer;
+mod www;
 
 use std::process::ExitCode;
 
 const USAGE: &str = "cargo xtask <command>
 
-  test          everything: formatting, lints, all tests; ends with `N passed, N failed`
-  vectors DIR   the golden-vector checks on another folder of the same layout";
+  demo             a native writer and the reader page: lines typed here appear in the browser
+  demo --headless  the same in headless Chromium, checked, and ended
+  test             everything: formatting, lints, all tests; ends with `N passed, N failed`
+  wasm             the npm-ready package in target/wasm-package
+  www              the reader page in target/www
+  vectors DIR      the golden-vector checks on another folder of the same layout
+
+What a command needs and this machine lacks is installed, with a line that says what and why.";
 
 fn main() -> ExitCode {
-    let mut args = std::env::args().skip(1);
-    let outcome = match (args.next().as_deref(), args.next()) {
-        (Some("test"), None) => test::run(),
-        (Some("vectors"), Some(folder)) => vectors::run(&folder),
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let outcome = match args.as_slice() {
+        ["demo"] => demo::run(),
+        ["demo", "--headless"] => headless::run(),
+        ["test"] => test::run(),
+        ["wasm"] => wasm::run(),
+        ["www"] => www::run(),
+        ["vectors", folder] => vectors::run(folder),
         _ => {
             println!("{USAGE}");
             return ExitCode::from(2);

@@ -1,70 +1,22 @@
 //! What callers may ask of an open core. Every command returns at once; its answer is [`Event::Resolved`].
 
-use super::cores::{Deferred, GetEntry, Wanted};
+use super::cores::{GetEntry, Wanted};
 use super::corestore::Corestore;
 use super::io::{CommandError, DownloadRange, Event, GetOptions, Outcome, RequestId, SessionId};
 use super::pending::Pending;
-use super::writes::Then;
+use super::timers::Timer;
+use super::waiting::{Waiting, WaitingFor};
 use crate::crypto::DiscoveryKey;
-use crate::log::{Applied, LogError, TruncatePlan};
+use crate::log::Applied;
 use crate::merkle::{ByteSeek, LoadedNodes};
-use crate::replication::{DemandId, DemandResult};
-use crate::storage::{ReadBatch, StorageOp, rows};
+use crate::replication::DemandId;
+use crate::storage::{StorageOp, rows};
 use crate::time::Duration;
 use alloc::format;
 use alloc::vec::Vec;
 use bytes::Bytes;
-use core::ops::Range;
-
-/// A command that waits for peers or for rows.
-#[derive(Debug)]
-pub(super) struct Waiting {
-    pub(super) session: SessionId,
-    pub(super) core: DiscoveryKey,
-    pub(super) what: WaitingFor,
-}
-
-#[derive(Debug)]
-pub(super) enum WaitingFor {
-    Block { index: u64, raw: bool },
-    Demand(DemandId),
-    Seek { seek: ByteSeek, loaded: LoadedNodes, demand: Option<DemandId> },
-}
 
 impl Corestore {
-    /// Appends blocks as one batch under one signature. Answered by [`Outcome::Appended`] once they are stored.
-    pub fn append(&mut self, session: SessionId, blocks: Vec<Bytes>) -> RequestId {
-        let request = RequestId(self.next_id());
-        match self.writable_core(session) {
-            Err(error) => self.resolve(request, Err(error)),
-            Ok(core) => self.defer_or_run(core, Deferred::Append { request, session, blocks }),
-        }
-        self.settle();
-        request
-    }
-
-    /// Cuts the log to `new_length` blocks on `fork` (the next one when `None`). Answered by [`Outcome::Done`].
-    pub fn truncate(&mut self, session: SessionId, new_length: u64, fork: Option<u64>) -> RequestId {
-        let request = RequestId(self.next_id());
-        match self.writable_core(session) {
-            Err(error) => self.resolve(request, Err(error)),
-            Ok(core) => self.defer_or_run(core, Deferred::Truncate { request, new_length, fork }),
-        }
-        self.settle();
-        request
-    }
-
-    /// Drops stored blocks; they may be fetched again. Answered by [`Outcome::Done`].
-    pub fn clear(&mut self, session: SessionId, range: Range<u64>) -> RequestId {
-        let request = RequestId(self.next_id());
-        match self.session_core(session) {
-            Err(error) => self.resolve(request, Err(error)),
-            Ok(core) => self.defer_or_run(core, Deferred::Clear { request, range }),
-        }
-        self.settle();
-        request
-    }
-
     /// Gets a block, from peers if need be. Answered by [`Outcome::Block`].
     pub fn get(&mut self, session: SessionId, index: u64, options: GetOptions) -> RequestId {
         let request = RequestId(self.next_id());
@@ -102,10 +54,10 @@ impl Corestore {
         }
         if options.timeout_ms > 0 {
             let at = self.now.after(Duration::from_millis(options.timeout_ms));
-            self.timeouts.insert((at, request));
+            self.timers.set(Timer::Request(request), Some(at));
         }
         let what = WaitingFor::Block { index, raw: options.raw };
-        self.waiting.insert(request, Waiting { session, core: id, what });
+        self.start_waiting(request, Waiting { session, core: id, what });
         self.want_block(id, index, request);
         Ok(())
     }
@@ -165,14 +117,13 @@ impl Corestore {
     }
 
     fn answer_get(&mut self, request: RequestId, id: DiscoveryKey, index: u64, block: Bytes) {
-        let Some(waiting) = self.waiting.remove(&request) else { return };
+        let Some(waiting) = self.stop_waiting(request) else { return };
         let WaitingFor::Block { raw, .. } = waiting.what else { return };
         let found = self.sessions.get(&waiting.session).zip(self.cores.get(&id));
         let result = match found {
             Some((session, core)) => session.reveal(&core.log, index, block, raw),
             None => Err(CommandError::SessionClosed),
         };
-        self.forget_timeout(request);
         self.resolve(request, result.map(|block| Outcome::Block(Some(block))));
     }
 
@@ -221,7 +172,7 @@ impl Corestore {
         let Some(core) = self.cores.get_mut(&id) else { return };
         core.demands.insert(demand, Wanted::Request(request));
         start(core, now, demand);
-        self.waiting.insert(request, Waiting { session, core: id, what: WaitingFor::Demand(demand) });
+        self.start_waiting(request, Waiting { session, core: id, what: WaitingFor::Demand(demand) });
         self.dirty_cores.insert(id);
     }
 
@@ -233,8 +184,8 @@ impl Corestore {
             Err(error) => self.resolve(request, Err(error)),
             Ok(None) => self.resolve(request, Ok(Outcome::Sought(None))),
             Ok(Some((core, seek))) => {
-                let what = WaitingFor::Seek { seek, loaded: LoadedNodes::default(), demand: None };
-                self.waiting.insert(request, Waiting { session, core, what });
+                let what = WaitingFor::Seek { seek, loaded: LoadedNodes::default(), demand: None, rounds: 0 };
+                self.start_waiting(request, Waiting { session, core, what });
                 self.advance_seek(request);
             }
         }
@@ -257,7 +208,7 @@ impl Corestore {
         let needs = seek.needs(loaded);
         if needs.is_empty() {
             let found = seek.found(loaded);
-            self.waiting.remove(&request);
+            self.stop_waiting(request);
             self.resolve(request, Ok(Outcome::Sought(found)));
         } else {
             let read = rows::read_core(core.slot, &needs, &[]);
@@ -269,7 +220,7 @@ impl Corestore {
         let demand = DemandId(self.next_id());
         let now = self.now;
         let Some(waiting) = self.waiting.get_mut(&request) else { return };
-        let WaitingFor::Seek { seek, loaded, demand: wanted } = &mut waiting.what else { return };
+        let WaitingFor::Seek { seek, loaded, demand: wanted, rounds } = &mut waiting.what else { return };
         let Some(core) = self.cores.get_mut(&waiting.core) else { return };
         let needs = seek.needs(loaded);
         let complete = needs.iter().all(|index| rows.get(*index).is_some());
@@ -278,180 +229,18 @@ impl Corestore {
             self.advance_seek(request);
             return;
         }
+        *rounds = rounds.saturating_add(1);
+        if *rounds > SEEK_ROUNDS {
+            return self.give_up(request, CommandError::OutOfBounds);
+        }
         *wanted = Some(demand);
         core.demands.insert(demand, Wanted::Request(request));
         core.want_seek(now, demand, seek.byte_offset(), seek.padding());
         self.dirty_cores.insert(waiting.core);
     }
 
-    /// Gives up a request; it is answered with [`CommandError::Cancelled`] unless it was answered before.
-    pub fn cancel(&mut self, request: RequestId) {
-        self.give_up(request, CommandError::Cancelled);
-        self.settle();
-    }
-
-    /// Ends a waiting request with an error.
-    pub(super) fn give_up(&mut self, request: RequestId, error: CommandError) {
-        let Some(waiting) = self.waiting.remove(&request) else { return };
-        self.forget_timeout(request);
-        let now = self.now;
-        if let Some(core) = self.cores.get_mut(&waiting.core) {
-            let demand = match waiting.what {
-                WaitingFor::Block { index, .. } => core.drop_get(index, request),
-                WaitingFor::Demand(demand) => Some(demand),
-                WaitingFor::Seek { demand, .. } => demand,
-            };
-            if let Some(demand) = demand {
-                core.demands.remove(&demand);
-                core.cancel(now, demand);
-                self.dirty_cores.insert(waiting.core);
-            }
-        }
-        self.resolve(request, Err(error));
-    }
-
-    /// Ends every waiting request of a core.
-    pub(super) fn fail_waiting(&mut self, id: DiscoveryKey, error: &CommandError) {
-        let of_core = self.waiting.iter().filter(|(_, waiting)| waiting.core == id);
-        let requests: Vec<RequestId> = of_core.map(|(request, _)| *request).collect();
-        for request in requests {
-            self.give_up(request, error.clone());
-        }
-    }
-
-    /// A demand came to its end.
-    pub(super) fn demand_done(&mut self, id: DiscoveryKey, demand: DemandId, result: DemandResult) {
-        let Some(core) = self.cores.get_mut(&id) else { return };
-        match core.demands.remove(&demand) {
-            Some(Wanted::Request(request)) => self.request_done(request, result),
-            Some(Wanted::Block(index)) if result == DemandResult::Impossible => {
-                let waiters = core.gets.remove(&index).map(|entry| entry.waiters).unwrap_or_default();
-                for request in waiters {
-                    self.give_up(request, CommandError::OutOfBounds);
-                }
-            }
-            // The block itself answers, when its commit is published.
-            Some(Wanted::Block(index)) => {
-                core.demands.insert(demand, Wanted::Block(index));
-            }
-            None => {}
-        }
-    }
-
-    fn request_done(&mut self, request: RequestId, result: DemandResult) {
-        let Some(waiting) = self.waiting.get(&request) else { return };
-        if matches!(waiting.what, WaitingFor::Seek { .. }) && result == DemandResult::Ready {
-            self.advance_seek(request);
-            return;
-        }
-        self.waiting.remove(&request);
-        self.forget_timeout(request);
-        let outcome = match result {
-            DemandResult::Ready => Ok(Outcome::Done),
-            DemandResult::Upgraded(grew) => Ok(Outcome::Updated(grew)),
-            DemandResult::Impossible => Err(CommandError::OutOfBounds),
-        };
-        self.resolve(request, outcome);
-    }
-
-    fn forget_timeout(&mut self, request: RequestId) {
-        if !self.timeouts.is_empty() {
-            self.timeouts.retain(|(_, of)| *of != request);
-        }
-    }
-
     pub(super) fn session_core(&self, session: SessionId) -> Result<DiscoveryKey, CommandError> {
         self.sessions.get(&session).map(|session| session.core).ok_or(CommandError::SessionClosed)
-    }
-
-    fn writable_core(&self, session: SessionId) -> Result<DiscoveryKey, CommandError> {
-        let holder = self.sessions.get(&session).ok_or(CommandError::SessionClosed)?;
-        let core = self.cores.get(&holder.core).ok_or(CommandError::SessionClosed)?;
-        if core.log.is_frozen() {
-            return Err(CommandError::Conflict);
-        }
-        if holder.read_only || !core.log.is_writable() { Err(CommandError::NotWritable) } else { Ok(holder.core) }
-    }
-
-    /// Runs a change, or queues it behind a truncation that is under way.
-    fn defer_or_run(&mut self, id: DiscoveryKey, change: Deferred) {
-        let Some(core) = self.cores.get_mut(&id) else { return };
-        core.deferred.push_back(change);
-        self.run_deferred(id);
-    }
-
-    /// Runs queued changes as far as they may run now.
-    pub(super) fn run_deferred(&mut self, id: DiscoveryKey) {
-        while let Some(core) = self.cores.get_mut(&id) {
-            let must_settle = matches!(core.deferred.front(), Some(Deferred::Truncate { .. }));
-            if core.truncating || (must_settle && !core.log.is_settled()) {
-                return;
-            }
-            match core.deferred.pop_front() {
-                None => return,
-                Some(Deferred::Append { request, session, blocks }) => self.run_append(id, request, session, blocks),
-                Some(Deferred::Clear { request, range }) => {
-                    let commit = core.log.clear(range);
-                    self.finish_change(id, request, commit, Then::Done(request));
-                }
-                Some(Deferred::Truncate { request, new_length, fork }) => {
-                    self.plan_truncate(id, request, new_length, fork);
-                }
-            }
-        }
-    }
-
-    fn run_append(&mut self, id: DiscoveryKey, request: RequestId, session: SessionId, blocks: Vec<Bytes>) {
-        let Some(core) = self.cores.get_mut(&id) else { return };
-        let cipher = self.sessions.get(&session).and_then(|session| session.cipher(&core.log));
-        let commit = core.log.append(blocks, cipher.as_ref());
-        self.finish_change(id, request, commit, Then::Appended(request));
-    }
-
-    fn finish_change(
-        &mut self,
-        id: DiscoveryKey,
-        request: RequestId,
-        commit: Result<crate::log::Commit, LogError>,
-        then: Then,
-    ) {
-        match commit {
-            Ok(commit) => self.write_commit(id, commit, then),
-            Err(error) => self.resolve(request, Err(command_error(error))),
-        }
-    }
-
-    fn plan_truncate(&mut self, id: DiscoveryKey, request: RequestId, new_length: u64, fork: Option<u64>) {
-        let Some(core) = self.cores.get_mut(&id) else { return };
-        match core.log.plan_truncate(new_length, fork) {
-            Err(error) => self.resolve(request, Err(command_error(error))),
-            Ok(plan) => {
-                core.truncating = true;
-                let read: ReadBatch = rows::read_core(core.slot, plan.needs(), &[]);
-                self.ask_store(StorageOp::Read(read), Pending::Truncate { request, core: id, plan });
-            }
-        }
-    }
-
-    pub(super) fn truncate_loaded(
-        &mut self,
-        request: RequestId,
-        id: DiscoveryKey,
-        plan: &TruncatePlan,
-        loaded: &LoadedNodes,
-    ) {
-        let Some(core) = self.cores.get_mut(&id) else { return };
-        core.truncating = false;
-        let commit = core.log.truncate(plan, loaded);
-        self.finish_change(id, request, commit, Then::Done(request));
-        self.run_deferred(id);
-    }
-
-    pub(super) fn truncate_over(&mut self, id: DiscoveryKey) {
-        if let Some(core) = self.cores.get_mut(&id) {
-            core.truncating = false;
-        }
-        self.run_deferred(id);
     }
 
     /// Sends an extension message to every peer of this session's core. Peers without that extension ignore it.
@@ -469,12 +258,5 @@ impl Corestore {
     }
 }
 
-fn command_error(error: LogError) -> CommandError {
-    match error {
-        LogError::NotWritable => CommandError::NotWritable,
-        LogError::BlockTooLarge { position, size } => CommandError::BlockTooLarge { position, size },
-        LogError::OutOfBounds | LogError::Moved => CommandError::OutOfBounds,
-        LogError::Frozen => CommandError::Conflict,
-        LogError::MissingNodes => CommandError::Damaged(format!("{error}")),
-    }
-}
+/// No tree is deeper; peers that answer a seek with nothing of use are not asked for ever.
+const SEEK_ROUNDS: u32 = 128;

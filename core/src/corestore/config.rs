@@ -1,5 +1,6 @@
 //! Limits and keys of one machine, all in one place.
 
+use crate::replication::ReplicatorConfig;
 use crate::time::Duration;
 
 /// What a machine is made with.
@@ -18,6 +19,12 @@ pub struct Config {
     pub max_held_requests: usize,
     /// A core nobody holds and no peer replicates is closed after this long.
     pub idle_core: Duration,
+    /// How long to wait before what a failed write left behind is written again.
+    pub store_retry: Duration,
+    /// Limits of every core's replication.
+    pub replication: ReplicatorConfig,
+    /// Rows an audit reads at once.
+    pub audit_step: u64,
 }
 
 impl Default for Config {
@@ -29,6 +36,9 @@ impl Default for Config {
             max_backlog: 4 << 20,
             max_held_requests: 4096,
             idle_core: Duration::from_secs(8),
+            store_retry: Duration::from_secs(5),
+            replication: ReplicatorConfig::default(),
+            audit_step: 512,
         }
     }
 }

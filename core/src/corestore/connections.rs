@@ -3,11 +3,11 @@
 use super::connection::{Connection, ConnectionEvent};
 use super::corestore::Corestore;
 use super::io::{CloseReason, ConnectionId, Event, Output, Role};
+use super::timers::Timer;
 use crate::crypto::{DiscoveryKey, PublicKey, capability};
 use crate::encoding::{Decode, Encode};
 use crate::protomux::ChannelId;
 use crate::replication::{Handshake, Message, PeerId};
-use crate::time::Instant;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -55,10 +55,6 @@ pub struct ConnectionInfo {
 }
 
 impl Link {
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.connection.deadline()
-    }
-
     fn cork(&mut self) {
         if !self.corked {
             self.corked = true;
@@ -148,7 +144,10 @@ impl Corestore {
                     let cores = core::mem::take(&mut self.dirty_cores);
                     cores.iter().for_each(|core| self.carry_out_effects(core));
                 }
-                None => return,
+                None => {
+                    self.timers.set(Timer::Connection(id), link.connection.deadline());
+                    return;
+                }
                 Some(event) => self.connection_event(id, event),
             }
         }
@@ -167,8 +166,9 @@ impl Corestore {
                     link.remote = Some((remote, handshake_hash));
                 }
                 self.event(Event::Connected { connection: id, public_key: remote });
-                let held: Vec<DiscoveryKey> = self.cores.keys().copied().filter(|core| self.is_held(core)).collect();
-                for core in held {
+                let wanted = self.cores.iter().filter(|(_, core)| core.is_downloading());
+                let wanted: Vec<DiscoveryKey> = wanted.map(|(core, _)| *core).collect();
+                for core in wanted {
                     self.attach(id, core);
                 }
             }
@@ -176,7 +176,7 @@ impl Corestore {
             ConnectionEvent::Pair(core) => self.open_for_peer(id, core),
             ConnectionEvent::Opened { channel, handshake } => self.channel_opened(id, channel, &handshake),
             ConnectionEvent::Message { channel, kind, payload } => self.channel_message(id, channel, kind, &payload),
-            ConnectionEvent::Closed { channel } => self.channel_closed(id, channel),
+            ConnectionEvent::Closed { channel } => self.channel_closed(id, channel, true),
         }
     }
 
@@ -190,7 +190,10 @@ impl Corestore {
 
     /// Opens a channel for `core` on a connection, unless there is one.
     pub(super) fn attach(&mut self, id: ConnectionId, core: DiscoveryKey) {
-        let Some(log) = self.cores.get(&core).map(|core| &core.log).filter(|log| !log.is_frozen()) else { return };
+        let Some(log) = self.cores.get(&core).map(|core| &core.log) else { return };
+        if log.is_frozen() {
+            return self.reject(id, core);
+        }
         let Some(link) = self.connections.get_mut(&id) else { return };
         let Some((_, hash)) = &link.remote else { return };
         if link.by_core.contains_key(&core) {
@@ -244,7 +247,9 @@ impl Corestore {
         match Message::decode(kind, payload) {
             Err(error) => self.fail_connection(id, CloseReason::Violation(error.to_string())),
             Ok(None) => {}
-            Ok(Some(message @ (Message::Request(_) | Message::Cancel { .. }))) if link.backlog > max_backlog => {
+            Ok(Some(message @ (Message::Request(_) | Message::Cancel { .. } | Message::Want(_))))
+                if link.backlog > max_backlog =>
+            {
                 if link.held.len() >= max_held {
                     let reason = String::from("the peer asks for more than it reads");
                     self.fail_connection(id, CloseReason::Violation(reason));
@@ -256,13 +261,13 @@ impl Corestore {
         }
     }
 
-    fn channel_closed(&mut self, id: ConnectionId, channel: ChannelId) {
+    fn channel_closed(&mut self, id: ConnectionId, channel: ChannelId, by_remote: bool) {
         let Some(link) = self.connections.get_mut(&id) else { return };
         let Some(closed) = link.channels.remove(&channel) else { return };
         link.by_core.remove(&closed.core);
         link.held.retain(|(_, peer, _)| Some(*peer) != closed.peer);
         if let Some(peer) = closed.peer {
-            self.remove_peer(peer);
+            self.remove_peer(peer, by_remote);
         }
     }
 
@@ -278,7 +283,7 @@ impl Corestore {
             link.connection.close(channel);
             self.dirty_connections.insert(id);
         }
-        self.channel_closed(id, channel);
+        self.channel_closed(id, channel, false);
     }
 
     pub(super) fn fail_peer(&mut self, peer: PeerId, reason: String) {
@@ -297,15 +302,16 @@ impl Corestore {
     /// Forgets a connection and every peer on it.
     pub(super) fn end_connection(&mut self, id: ConnectionId, reason: CloseReason) {
         let Some(link) = self.connections.remove(&id) else { return };
+        self.timers.clear(Timer::Connection(id));
         for peer in link.channels.into_values().filter_map(|channel| channel.peer) {
-            self.remove_peer(peer);
+            self.remove_peer(peer, false);
         }
         self.event(Event::Disconnected { connection: id, reason });
     }
 
-    fn remove_peer(&mut self, peer: PeerId) {
+    fn remove_peer(&mut self, peer: PeerId, by_remote: bool) {
         if let Some(Peer { connection, core, .. }) = self.peers.remove(&peer) {
-            self.peer_closed(core, peer);
+            self.peer_closed(core, peer, by_remote);
             self.event(Event::PeerRemoved { core, connection });
         }
     }
@@ -319,18 +325,14 @@ impl Corestore {
         self.dirty_connections.insert(*connection);
     }
 
-    pub(super) fn connections_deadline(&mut self) {
+    pub(super) fn connection_deadline(&mut self, id: ConnectionId) {
         let now = self.now;
-        let due = self.connections.iter().filter(|(_, link)| link.deadline().is_some_and(|at| at <= now));
-        let due: Vec<ConnectionId> = due.map(|(id, _)| *id).collect();
-        for id in due {
-            let Some(link) = self.connections.get_mut(&id) else { continue };
-            match link.connection.handle_deadline(now) {
-                Ok(()) => {
-                    self.dirty_connections.insert(id);
-                }
-                Err(_) => self.fail_connection(id, CloseReason::Timeout),
+        let Some(link) = self.connections.get_mut(&id) else { return };
+        match link.connection.handle_deadline(now) {
+            Ok(()) => {
+                self.dirty_connections.insert(id);
             }
+            Err(_) => self.fail_connection(id, CloseReason::Timeout),
         }
     }
 }

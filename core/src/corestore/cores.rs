@@ -1,11 +1,12 @@
 //! Open cores: a log and its replicator side by side, and the effects that pass between them.
 
+use super::config::Config;
 use super::corestore::Corestore;
 use super::io::{ConnectionId, DownloadRange, Event, RequestId, SessionId};
 use super::pending::Pending;
+use super::timers::Timer;
 use super::writes::Then;
-use crate::crypto::DiscoveryKey;
-use crate::entropy::Entropy;
+use crate::crypto::{BlockCipher, DiscoveryKey};
 use crate::log::Hypercore;
 use crate::replication::{
     Committed, CoreView, DemandId, Effect, LoadId, Loaded, Message, PeerId, Range as WantedRange, Replicator,
@@ -28,6 +29,7 @@ pub(super) struct OpenedCore {
     pub(super) demands: BTreeMap<DemandId, Wanted>,
     pub(super) deferred: VecDeque<Deferred>,
     pub(super) truncating: bool,
+    pub(super) sessions: BTreeSet<SessionId>,
     pub(super) peers: BTreeSet<PeerId>,
     pub(super) remote_contiguous_length: u64,
     idle_since: Option<Instant>,
@@ -50,7 +52,7 @@ pub(super) enum Wanted {
 /// A change that waits its turn.
 #[derive(Debug)]
 pub(super) enum Deferred {
-    Append { request: RequestId, session: SessionId, blocks: Vec<Bytes> },
+    Append { request: RequestId, cipher: Option<BlockCipher>, blocks: Vec<Bytes> },
     Clear { request: RequestId, range: Range<u64> },
     Truncate { request: RequestId, new_length: u64, fork: Option<u64> },
 }
@@ -72,18 +74,19 @@ fn view(log: &Hypercore) -> CoreView<'_> {
 }
 
 impl OpenedCore {
-    pub(super) fn new(slot: CoreSlot, log: Hypercore, now: Instant, entropy: &mut Entropy) -> Self {
+    pub(super) fn new(slot: CoreSlot, log: Hypercore, idle_at: Instant, config: &Config, seed: u64) -> Self {
         Self {
             slot,
             log,
-            replicator: Replicator::new(ReplicatorConfig { seed: entropy.u64(), ..ReplicatorConfig::default() }),
+            replicator: Replicator::new(ReplicatorConfig { seed, ..config.replication }),
             gets: BTreeMap::new(),
             demands: BTreeMap::new(),
             deferred: VecDeque::new(),
             truncating: false,
+            sessions: BTreeSet::new(),
             peers: BTreeSet::new(),
             remote_contiguous_length: 0,
-            idle_since: Some(now),
+            idle_since: Some(idle_at),
         }
     }
 
@@ -122,8 +125,19 @@ impl OpenedCore {
         if entry.waiters.is_empty() { self.gets.remove(&index).map(|entry| entry.demand) } else { None }
     }
 
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    /// Data is asked for, so every connection gets a channel.
+    pub(super) fn is_downloading(&self) -> bool {
+        self.replicator.is_downloading()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
         [self.replicator.deadline(), self.idle_since].into_iter().flatten().min()
+    }
+
+    /// Nobody holds it, nobody replicates it, and nothing of it is under way.
+    fn is_idle(&self) -> bool {
+        let quiet = self.replicator.is_idle() && self.log.is_settled();
+        quiet && self.sessions.is_empty() && self.deferred.is_empty() && !self.truncating
     }
 }
 
@@ -132,6 +146,9 @@ impl Corestore {
     pub(super) fn carry_out_effects(&mut self, id: &DiscoveryKey) {
         while let Some(effect) = self.cores.get_mut(id).and_then(|core| core.replicator.poll_effect()) {
             self.carry_out(*id, effect);
+        }
+        if let Some(core) = self.cores.get(id) {
+            self.timers.set(Timer::Core(*id), core.deadline());
         }
     }
 
@@ -153,7 +170,7 @@ impl Corestore {
             }
             Effect::Conflict { .. } => {
                 if let Some(commit) = self.cores.get_mut(&id).map(|core| core.log.freeze()) {
-                    self.write_commit(id, commit, Then::Nothing);
+                    self.write_commit(id, commit, Then::Frozen);
                 }
             }
             Effect::CloseChannel { peer } => self.close_channel(peer),
@@ -210,6 +227,15 @@ impl Corestore {
         }
     }
 
+    /// What a peer gave could not be stored: the replicator asks for nothing for a while.
+    pub(super) fn store_failed(&mut self, id: DiscoveryKey, peer: PeerId) {
+        let now = self.now;
+        if let Some(core) = self.cores.get_mut(&id) {
+            core.replicator.on_store_failed(now, peer);
+            self.dirty_cores.insert(id);
+        }
+    }
+
     pub(super) fn on_loaded(&mut self, id: DiscoveryKey, load: LoadId, loaded: Loaded) {
         let now = self.now;
         if let Some(core) = self.cores.get_mut(&id) {
@@ -236,11 +262,11 @@ impl Corestore {
         }
     }
 
-    pub(super) fn peer_closed(&mut self, id: DiscoveryKey, peer: PeerId) {
+    pub(super) fn peer_closed(&mut self, id: DiscoveryKey, peer: PeerId, by_remote: bool) {
         let now = self.now;
         if let Some(core) = self.cores.get_mut(&id) {
             core.peers.remove(&peer);
-            core.replicator.close_peer(now, &view(&core.log), peer);
+            core.replicator.close_peer(now, &view(&core.log), peer, by_remote);
             self.dirty_cores.insert(id);
         }
         self.note_idle(id);
@@ -253,43 +279,51 @@ impl Corestore {
         }
     }
 
-    pub(super) fn session_closed(&mut self, id: DiscoveryKey) {
+    /// A session on the core was opened: data is wanted.
+    pub(super) fn session_opened(&mut self, id: DiscoveryKey, session: SessionId) {
+        let now = self.now;
+        if let Some(core) = self.cores.get_mut(&id) {
+            core.sessions.insert(session);
+            core.idle_since = None;
+            core.replicator.set_active(now, &view(&core.log), true);
+            self.dirty_cores.insert(id);
+        }
+    }
+
+    /// A session on the core was closed: without any, data is wanted for a little longer only.
+    pub(super) fn session_closed(&mut self, id: DiscoveryKey, session: SessionId) {
+        let now = self.now;
+        if let Some(core) = self.cores.get_mut(&id) {
+            core.sessions.remove(&session);
+            if core.sessions.is_empty() {
+                core.replicator.set_active(now, &view(&core.log), false);
+                self.dirty_cores.insert(id);
+            }
+        }
         self.note_idle(id);
     }
 
     /// Starts the idle clock of a core nobody holds and no peer replicates.
     fn note_idle(&mut self, id: DiscoveryKey) {
-        let held = self.is_held(&id);
         let at = self.now.after(self.config.idle_core);
         if let Some(core) = self.cores.get_mut(&id) {
-            core.idle_since = (!held && core.peers.is_empty()).then_some(at);
+            core.idle_since = (core.sessions.is_empty() && core.peers.is_empty()).then_some(at);
+            self.dirty_cores.insert(id);
         }
     }
 
-    /// True when a session holds this core.
-    pub(super) fn is_held(&self, id: &DiscoveryKey) -> bool {
-        self.sessions.values().any(|session| session.core == *id)
-    }
-
-    pub(super) fn cores_deadline(&mut self) {
+    pub(super) fn core_deadline(&mut self, id: DiscoveryKey) {
         let now = self.now;
-        let due: Vec<DiscoveryKey> = self
-            .cores
-            .iter()
-            .filter(|(_, core)| core.deadline().is_some_and(|at| at <= now))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in due {
-            let held = self.is_held(&id);
-            let Some(core) = self.cores.get_mut(&id) else { continue };
-            core.replicator.on_deadline(now, &view(&core.log));
-            self.dirty_cores.insert(id);
-            if core.idle_since.is_some_and(|at| at <= now) {
-                core.idle_since = None;
-                if !held && core.peers.is_empty() && core.log.is_settled() {
-                    self.cores.remove(&id);
-                }
-            }
+        let Some(core) = self.cores.get_mut(&id) else { return };
+        core.replicator.on_deadline(now, &view(&core.log));
+        self.dirty_cores.insert(id);
+        if core.idle_since.is_none_or(|at| at > now) {
+            return;
+        }
+        if core.is_idle() {
+            self.cores.remove(&id);
+        } else {
+            self.note_idle(id);
         }
     }
 }

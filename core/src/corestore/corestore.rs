@@ -1,7 +1,6 @@
 //! The machine: facts go in by [`Corestore::handle_input`] and by commands, effects come out by
 //! [`Corestore::poll_output`]. After either, poll until [`Output::Idle`].
 
-use super::commands::Waiting;
 use super::config::Config;
 use super::connections::{Link, Peer};
 use super::cores::OpenedCore;
@@ -9,6 +8,8 @@ use super::io::{CloseReason, CommandError, ConnectionId, Event, Input, Outcome, 
 use super::opening::{Early, Opening, Startup};
 use super::pending::Pending;
 use super::sessions::Session;
+use super::timers::{Timer, Timers};
+use super::waiting::Waiting;
 use super::writes::Writes;
 use crate::crypto::{DiscoveryKey, KeyPair, PublicKey};
 use crate::entropy::Entropy;
@@ -33,7 +34,7 @@ pub struct Corestore {
     pub(super) connections: BTreeMap<ConnectionId, Link>,
     pub(super) peers: BTreeMap<PeerId, Peer>,
     pub(super) waiting: BTreeMap<RequestId, Waiting>,
-    pub(super) timeouts: BTreeSet<(Instant, RequestId)>,
+    pub(super) timers: Timers,
     pub(super) pending: BTreeMap<OpId, Pending>,
     pub(super) writes: Writes,
     pub(super) dirty_cores: BTreeSet<DiscoveryKey>,
@@ -61,7 +62,7 @@ impl Corestore {
             connections: BTreeMap::new(),
             peers: BTreeMap::new(),
             waiting: BTreeMap::new(),
-            timeouts: BTreeSet::new(),
+            timers: Timers::default(),
             pending: BTreeMap::new(),
             writes: Writes::default(),
             dirty_cores: BTreeSet::new(),
@@ -76,6 +77,11 @@ impl Corestore {
     /// The public key we show on streams.
     pub fn public_key(&self) -> PublicKey {
         KeyPair::from_seed(&self.identity).public_key()
+    }
+
+    /// How many cores are open now: held by sessions, replicated by peers, or idle for a moment.
+    pub fn open_cores(&self) -> usize {
+        self.cores.len()
     }
 
     /// Takes one fact. Facts about connections that are gone are ignored.
@@ -100,7 +106,7 @@ impl Corestore {
     /// The next thing for the outside to do.
     #[must_use]
     pub fn poll_output(&mut self) -> Output {
-        self.outputs.pop_front().unwrap_or_else(|| Output::Idle { deadline: self.next_deadline() })
+        self.outputs.pop_front().unwrap_or_else(|| Output::Idle { deadline: self.timers.next() })
     }
 
     /// Carries every consequence of the last input to the outputs.
@@ -141,23 +147,15 @@ impl Corestore {
         self.last_id
     }
 
-    fn next_deadline(&self) -> Option<Instant> {
-        let cores = self.cores.values().filter_map(OpenedCore::deadline);
-        let connections = self.connections.values().filter_map(Link::deadline);
-        let timeouts = self.timeouts.first().map(|(at, _)| *at);
-        cores.chain(connections).chain(timeouts).min()
-    }
-
     fn deadline_passed(&mut self) {
-        while let Some((at, request)) = self.timeouts.first().copied() {
-            if at > self.now {
-                break;
+        while let Some(timer) = self.timers.take_due(self.now) {
+            match timer {
+                Timer::Request(request) => self.give_up(request, CommandError::Timeout),
+                Timer::Connection(connection) => self.connection_deadline(connection),
+                Timer::Core(core) => self.core_deadline(core),
+                Timer::Store => self.retry_records(),
             }
-            self.timeouts.pop_first();
-            self.give_up(request, CommandError::Timeout);
         }
-        self.connections_deadline();
-        self.cores_deadline();
     }
 
     /// Which side of `connection` we are.

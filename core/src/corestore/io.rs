@@ -1,6 +1,7 @@
 //! What goes into the machine and what comes out.
 
 use crate::crypto::{CoreKey, DiscoveryKey, PublicKey};
+use crate::log::Audit;
 use crate::manifest::Manifest;
 use crate::storage::{OpId, StorageError, StorageOp, StorageReply};
 use crate::time::Instant;
@@ -240,6 +241,17 @@ pub enum DownloadRange {
     Blocks(Vec<u64>),
 }
 
+/// A local name; never sent to a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredName {
+    /// The namespace it lies in; zeros for the store's own.
+    pub namespace: [u8; 32],
+    /// The name.
+    pub name: String,
+    /// The core it names.
+    pub discovery_key: DiscoveryKey,
+}
+
 /// What a command came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -260,8 +272,12 @@ pub enum Outcome {
     Sought(Option<(u64, u64)>),
     /// Discovery keys of stored cores.
     Cores(Vec<DiscoveryKey>),
+    /// Local names and the cores they name.
+    Names(Vec<StoredName>),
     /// A proof, ready to send (`data` message bytes).
     Bytes(Bytes),
+    /// What an audit found.
+    Audited(Audit),
     /// Done, nothing to tell.
     Done,
 }

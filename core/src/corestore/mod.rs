@@ -1,5 +1,7 @@
 //! The machine: many cores, many connections, one store (`corestore/index.js`).
 
+mod audit;
+mod changes;
 mod commands;
 mod config;
 pub mod connection;
@@ -12,6 +14,8 @@ pub mod names;
 mod opening;
 mod pending;
 mod sessions;
+mod timers;
+mod waiting;
 mod writes;
 
 pub use config::Config;

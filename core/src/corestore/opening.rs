@@ -2,7 +2,7 @@
 
 use super::cores::OpenedCore;
 use super::corestore::Corestore;
-use super::io::{CommandError, ConnectionId, CoreName, Event, OpenCore, Outcome, RequestId, SessionId};
+use super::io::{CommandError, ConnectionId, CoreName, Event, OpenCore, Outcome, RequestId, SessionId, StoredName};
 use super::names::{self, PrimaryKey};
 use super::pending::Pending;
 use super::sessions::Session;
@@ -15,6 +15,8 @@ use crate::storage::records::{Alias, CoreEntry, StoreState};
 use crate::storage::{
     CoreSlot, ReadBatch, ReadReply, RecordKey, ScanRecords, StorageError, StorageOp, StorageReply, WriteOp, keys,
 };
+use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -33,6 +35,7 @@ pub(super) enum Startup {
 pub(super) enum Early {
     Open(RequestId, OpenCore),
     List(RequestId),
+    Names(RequestId),
     Pair(ConnectionId, DiscoveryKey),
 }
 
@@ -89,20 +92,31 @@ impl Corestore {
         request
     }
 
+    /// Lists the local names of stored cores. Answered by [`Outcome::Names`].
+    pub fn list_names(&mut self) -> RequestId {
+        let request = RequestId(self.next_id());
+        match &self.startup {
+            Startup::Loading => self.early.push(Early::Names(request)),
+            Startup::Failed(error) => {
+                let error = error.clone();
+                self.resolve(request, Err(error));
+            }
+            Startup::Ready { .. } => self.scan_names(request, Vec::new(), None),
+        }
+        request
+    }
+
     /// The namespace `name` within `parent` (the store's own when `None`).
     pub fn namespace(parent: Option<[u8; 32]>, name: &str) -> [u8; 32] {
         names::namespace(&parent.unwrap_or(names::DEFAULT_NAMESPACE), name)
     }
 
     pub(super) fn scan_cores(&mut self, request: RequestId, found: Vec<DiscoveryKey>, after: Option<&RecordKey>) {
-        let range = keys::cores();
-        let start = after.map_or(range.start, |last| {
-            let mut next = last.clone();
-            next.0.push(0);
-            next
-        });
-        let scan = ScanRecords { start, end: range.end, limit: SCAN_LIMIT };
-        self.ask_store(StorageOp::Scan(scan), Pending::List { request, found });
+        self.ask_store(StorageOp::Scan(scan(keys::cores(), after)), Pending::List { request, found });
+    }
+
+    pub(super) fn scan_names(&mut self, request: RequestId, found: Vec<StoredName>, after: Option<&RecordKey>) {
+        self.ask_store(StorageOp::Scan(scan(keys::aliases(), after)), Pending::Names { request, found });
     }
 
     pub(super) fn start_up(&mut self) {
@@ -118,12 +132,13 @@ impl Corestore {
         };
         for early in core::mem::take(&mut self.early) {
             match (early, &self.startup) {
-                (Early::Open(request, _) | Early::List(request), Startup::Failed(error)) => {
+                (Early::Open(request, _) | Early::List(request) | Early::Names(request), Startup::Failed(error)) => {
                     let error = error.clone();
                     self.resolve(request, Err(error));
                 }
                 (Early::Open(request, options), _) => self.start_opening(request, options),
                 (Early::List(request), _) => self.scan_cores(request, Vec::new(), None),
+                (Early::Names(request), _) => self.scan_names(request, Vec::new(), None),
                 (Early::Pair(connection, core), _) => self.open_for_peer(connection, core),
             }
         }
@@ -302,11 +317,10 @@ impl Corestore {
             Ok((log, commit)) => {
                 *next_slot = next_slot.saturating_add(1);
                 let state = StoreState { next_slot: *next_slot };
-                self.write_records(Vec::from([
-                    WriteOp::PutRecord(keys::store_state(), Bytes::from(state.to_bytes())),
-                    WriteOp::PutRecord(keys::core(&discovery_key), Bytes::from(entry.to_bytes())),
-                ]));
-                self.write_commit_of(slot, discovery_key, commit, Then::Create(alloc::boxed::Box::new(log)));
+                let state = WriteOp::PutRecord(keys::store_state(), Bytes::from(state.to_bytes()));
+                self.write_records(Vec::from([state]));
+                let record = WriteOp::PutRecord(keys::core(&discovery_key), Bytes::from(entry.to_bytes()));
+                self.write_created(slot, record, commit, Box::new(log));
             }
         }
     }
@@ -314,7 +328,10 @@ impl Corestore {
     /// A core is open: everyone who waited gets it, and every connection hears of it.
     pub(super) fn opened(&mut self, slot: CoreSlot, log: Hypercore) {
         let discovery_key = *log.discovery_key();
-        self.cores.insert(discovery_key, OpenedCore::new(slot, log, self.now, &mut self.entropy));
+        let seed = self.entropy.u64();
+        let idle_at = self.now.after(self.config.idle_core);
+        self.dirty_cores.insert(discovery_key);
+        self.cores.insert(discovery_key, OpenedCore::new(slot, log, idle_at, &self.config, seed));
         let waiting = self.opening.remove(&discovery_key).unwrap_or_default().waiting;
         for target in waiting {
             self.hand_out(target);
@@ -332,9 +349,10 @@ impl Corestore {
                 }
                 self.adopt_key_pair(discovery_key, target.create);
                 let session = SessionId(self.next_id());
-                let entry = Session { core: discovery_key, encryption_key, read_only, snapshot: None };
+                let waiting = BTreeSet::new();
+                let entry = Session { core: discovery_key, encryption_key, read_only, snapshot: None, waiting };
                 self.sessions.insert(session, entry);
-                self.attach_everywhere(discovery_key);
+                self.session_opened(discovery_key, session);
                 match self.info(session) {
                     Some(info) => self.resolve(request, Ok(Outcome::Opened(session, info))),
                     None => self.resolve(request, Err(CommandError::NotFound)),
@@ -363,6 +381,16 @@ impl Corestore {
             }
         }
     }
+}
+
+/// A scan of `range` that goes on after the key read last.
+fn scan(range: core::ops::Range<RecordKey>, after: Option<&RecordKey>) -> ScanRecords {
+    let start = after.map_or(range.start, |last| {
+        let mut next = last.clone();
+        next.0.push(0);
+        next
+    });
+    ScanRecords { start, end: range.end, limit: SCAN_LIMIT }
 }
 
 fn own_auth(key_pair: &KeyPair, compat: bool) -> Auth {

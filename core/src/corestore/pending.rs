@@ -1,10 +1,11 @@
 //! The one table of what storage replies are for.
 
 use super::corestore::Corestore;
-use super::io::{CommandError, Outcome, RequestId, SessionId};
+use super::io::{CommandError, Outcome, RequestId, SessionId, StoredName};
 use super::opening::Target;
 use crate::crypto::DiscoveryKey;
-use crate::log::TruncatePlan;
+use crate::encoding::Decode;
+use crate::log::{AuditStep, TruncatePlan};
 use crate::replication::{Load, LoadId, Loaded};
 use crate::storage::{OpId, ReadReply, StorageError, StorageReply, keys, records, rows};
 use alloc::string::ToString;
@@ -34,8 +35,12 @@ pub(super) enum Pending {
     Truncate { request: RequestId, core: DiscoveryKey, plan: TruncatePlan },
     /// Nodes for a seek.
     Seek { request: RequestId },
+    /// Some rows of an audit.
+    Audit { request: RequestId, step: AuditStep },
     /// A list of cores.
     List { request: RequestId, found: Vec<DiscoveryKey> },
+    /// A list of local names.
+    Names { request: RequestId, found: Vec<StoredName> },
 }
 
 impl Corestore {
@@ -69,8 +74,14 @@ impl Corestore {
             (Pending::Seek { request }, Ok(StorageReply::Read(reply))) => {
                 self.seek_loaded(request, &rows::loaded_nodes(&reply));
             }
+            (Pending::Audit { request, step }, Ok(StorageReply::Read(reply))) => {
+                self.audit_read(request, &step, reply);
+            }
             (Pending::List { request, found }, Ok(StorageReply::Scanned { rows, more })) => {
                 self.listed(request, found, &rows, more);
+            }
+            (Pending::Names { request, found }, Ok(StorageReply::Scanned { rows, more })) => {
+                self.names_listed(request, found, &rows, more);
             }
             (pending, Err(error)) => self.read_failed(pending, error),
             (pending, Ok(_)) => {
@@ -80,7 +91,11 @@ impl Corestore {
     }
 
     fn give_loaded(&mut self, core: DiscoveryKey, id: LoadId, load: &Load, reply: ReadReply) {
-        let loaded = Loaded { nodes: rows::loaded_nodes(&reply), blocks: rows::loaded_blocks(&load.blocks, reply) };
+        let loaded = Loaded {
+            nodes: rows::loaded_nodes(&reply),
+            blocks: rows::loaded_blocks(&load.blocks, reply),
+            failed: false,
+        };
         self.on_loaded(core, id, loaded);
     }
 
@@ -98,13 +113,35 @@ impl Corestore {
         }
     }
 
+    fn names_listed(
+        &mut self,
+        request: RequestId,
+        mut found: Vec<StoredName>,
+        rows: &[(crate::storage::RecordKey, bytes::Bytes)],
+        more: bool,
+    ) {
+        for (_, value) in rows {
+            match records::Alias::from_bytes(value) {
+                Ok(records::Alias { discovery_key, namespace, name }) => {
+                    found.push(StoredName { namespace, name, discovery_key });
+                }
+                Err(error) => return self.resolve(request, Err(CommandError::Damaged(error.to_string()))),
+            }
+        }
+        match rows.last().filter(|_| more) {
+            Some((last, _)) => self.scan_names(request, found, Some(last)),
+            None => self.resolve(request, Ok(Outcome::Names(found))),
+        }
+    }
+
     fn read_failed(&mut self, pending: Pending, error: StorageError) {
         match pending {
             Pending::StartUp => self.started(Err(error)),
             Pending::Write => self.written(Err(error)),
-            Pending::Alias { request, .. } | Pending::Get { request, .. } | Pending::List { request, .. } => {
-                self.resolve(request, Err(CommandError::Storage(error)))
-            }
+            Pending::Alias { request, .. }
+            | Pending::Get { request, .. }
+            | Pending::List { request, .. }
+            | Pending::Names { request, .. } => self.resolve(request, Err(CommandError::Storage(error))),
             Pending::Seek { request } => self.give_up(request, CommandError::Storage(error)),
             Pending::Truncate { request, core, .. } => {
                 self.truncate_over(core);
@@ -113,7 +150,10 @@ impl Corestore {
             Pending::Entry { discovery_key }
             | Pending::Core { discovery_key, .. }
             | Pending::Pages { discovery_key } => self.open_failed(discovery_key, &CommandError::Storage(error)),
-            Pending::Load { core, id, .. } => self.on_loaded(core, id, Loaded::default()),
+            Pending::Load { core, id, .. } => {
+                self.on_loaded(core, id, Loaded { failed: true, ..Loaded::default() });
+            }
+            Pending::Audit { request, .. } => self.give_up(request, CommandError::Storage(error)),
         }
     }
 }

@@ -4,6 +4,7 @@ use super::corestore::Corestore;
 use super::io::{CommandError, CoreInfo, Outcome, RequestId, SessionId};
 use crate::crypto::{BlockCipher, DiscoveryKey, PADDING};
 use crate::log::Hypercore;
+use alloc::collections::BTreeSet;
 use bytes::Bytes;
 
 /// One caller's view of a core.
@@ -13,6 +14,8 @@ pub(super) struct Session {
     pub(super) encryption_key: Option<[u8; 32]>,
     pub(super) read_only: bool,
     pub(super) snapshot: Option<Snapshot>,
+    /// Requests that wait on it.
+    pub(super) waiting: BTreeSet<RequestId>,
 }
 
 /// A pinned length. Blocks past `valid` were truncated away since.
@@ -107,17 +110,20 @@ impl Corestore {
             let roots = &self.cores.get(&from.core)?.log.head().roots;
             let (fork, length, byte_length) = (roots.fork, roots.length, roots.byte_length);
             let snapshot = from.snapshot.unwrap_or(Snapshot { fork, length, byte_length, valid: length });
-            Some(Session { snapshot: Some(snapshot), read_only: true, ..from.clone() })
+            let waiting = BTreeSet::new();
+            Some(Session { snapshot: Some(snapshot), read_only: true, waiting, ..from.clone() })
         });
         let Some(pinned) = pinned else {
             self.resolve(request, Err(CommandError::SessionClosed));
             return request;
         };
-        let id = SessionId(self.next_id());
+        let (id, core) = (SessionId(self.next_id()), pinned.core);
         self.sessions.insert(id, pinned);
+        self.session_opened(core, id);
         if let Some(info) = self.info(id) {
             self.resolve(request, Ok(Outcome::Opened(id, info)));
         }
+        self.settle();
         request
     }
 
@@ -125,25 +131,15 @@ impl Corestore {
     /// [`Outcome::Done`].
     pub fn close_session(&mut self, session: SessionId) -> RequestId {
         let request = RequestId(self.next_id());
-        let closed = self.sessions.remove(&session);
-        let waiting: alloc::vec::Vec<RequestId> =
-            self.waiting.iter().filter(|(_, waiting)| waiting.session == session).map(|(id, _)| *id).collect();
+        let waiting = self.sessions.get(&session).map(|session| session.waiting.clone()).unwrap_or_default();
         for waiter in waiting {
             self.give_up(waiter, CommandError::SessionClosed);
         }
-        if let Some(closed) = closed {
-            self.session_closed(closed.core);
+        if let Some(closed) = self.sessions.remove(&session) {
+            self.session_closed(closed.core, session);
         }
         self.resolve(request, Ok(Outcome::Done));
         self.settle();
         request
-    }
-
-    /// A truncation moved every snapshot's valid end.
-    pub(super) fn bound_snapshots(&mut self, core: DiscoveryKey, length: u64) {
-        let sessions = self.sessions.values_mut().filter(|session| session.core == core);
-        for snapshot in sessions.filter_map(|session| session.snapshot.as_mut()) {
-            snapshot.valid = snapshot.valid.min(length);
-        }
     }
 }

@@ -3,11 +3,14 @@
 use super::corestore::Corestore;
 use super::io::{CommandError, ConnectionId, Event, Outcome, RequestId};
 use super::pending::Pending;
+use super::timers::Timer;
 use crate::crypto::DiscoveryKey;
 use crate::log::{Applied, Commit, CommitId, Hypercore};
 use crate::replication::{Committed, PeerId};
 use crate::storage::{CoreSlot, Durability, StorageError, StorageOp, WriteBatch, WriteOp, rows};
+use crate::time::Instant;
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 /// What waits to be written.
@@ -15,7 +18,19 @@ use alloc::vec::Vec;
 pub(super) struct Writes {
     gathering: WriteBatch,
     entries: Vec<Entry>,
-    in_flight: Option<Vec<Entry>>,
+    /// Records that belong to no core; kept until they are stored, however often a write fails.
+    records: Vec<WriteOp>,
+    in_flight: Option<InFlight>,
+    /// A write failed: records alone are not tried again before that.
+    retry_at: Option<Instant>,
+    /// Cores that could not be frozen.
+    unfrozen: BTreeSet<DiscoveryKey>,
+}
+
+#[derive(Debug)]
+struct InFlight {
+    entries: Vec<Entry>,
+    records: Vec<WriteOp>,
 }
 
 #[derive(Debug)]
@@ -33,23 +48,38 @@ pub(super) enum Then {
     Appended(RequestId),
     Done(RequestId),
     Create(Box<Hypercore>),
+    Frozen,
     Peer { peer: PeerId, connection: ConnectionId },
 }
 
 impl Default for Writes {
     fn default() -> Self {
-        Self { gathering: empty(), entries: Vec::new(), in_flight: None }
+        Self {
+            gathering: empty(),
+            entries: Vec::new(),
+            records: Vec::new(),
+            in_flight: None,
+            retry_at: None,
+            unfrozen: BTreeSet::new(),
+        }
     }
 }
 
 impl Corestore {
     pub(super) fn write_commit(&mut self, core: DiscoveryKey, commit: Commit, then: Then) {
         if let Some(slot) = self.cores.get(&core).map(|core| core.slot) {
-            self.write_commit_of(slot, core, commit, then);
+            self.add_commit(slot, core, commit, then);
         }
     }
 
-    pub(super) fn write_commit_of(&mut self, slot: CoreSlot, core: DiscoveryKey, commit: Commit, then: Then) {
+    /// Writes a new core: the record that finds it, and its first commit.
+    pub(super) fn write_created(&mut self, slot: CoreSlot, record: WriteOp, commit: Commit, log: Box<Hypercore>) {
+        let core = *log.discovery_key();
+        self.writes.gathering.ops.push(record);
+        self.add_commit(slot, core, commit, Then::Create(log));
+    }
+
+    fn add_commit(&mut self, slot: CoreSlot, core: DiscoveryKey, commit: Commit, then: Then) {
         let id = commit.id;
         rows::add_commit(&mut self.writes.gathering, slot, commit);
         self.writes.entries.push(Entry { core, slot, commit: id, then });
@@ -57,26 +87,53 @@ impl Corestore {
 
     /// Records that belong to no core; always durable.
     pub(super) fn write_records(&mut self, ops: Vec<WriteOp>) {
-        self.writes.gathering.durability = Durability::Durable;
-        self.writes.gathering.ops.extend(ops);
+        self.writes.records.extend(ops);
     }
 
     /// Issues what was gathered, when nothing is in flight. True when it did.
     pub(super) fn issue_write(&mut self) -> bool {
-        if self.writes.in_flight.is_some() || (self.writes.entries.is_empty() && self.writes.gathering.ops.is_empty()) {
+        let records_due = !self.writes.records.is_empty() && self.writes.retry_at.is_none();
+        if self.writes.in_flight.is_some() || (self.writes.entries.is_empty() && !records_due) {
             return false;
         }
-        let batch = core::mem::replace(&mut self.writes.gathering, empty());
-        self.writes.in_flight = Some(core::mem::take(&mut self.writes.entries));
+        let mut batch = core::mem::replace(&mut self.writes.gathering, empty());
+        let records = core::mem::take(&mut self.writes.records);
+        if !records.is_empty() {
+            batch.durability = Durability::Durable;
+            batch.ops.splice(0..0, records.iter().cloned());
+        }
+        self.writes.in_flight = Some(InFlight { entries: core::mem::take(&mut self.writes.entries), records });
         self.ask_store(StorageOp::Write(batch), Pending::Write);
         true
     }
 
     pub(super) fn written(&mut self, result: Result<(), StorageError>) {
-        let entries = self.writes.in_flight.take().unwrap_or_default();
+        let Some(mut in_flight) = self.writes.in_flight.take() else { return };
         match result {
-            Ok(()) => entries.into_iter().for_each(|entry| self.publish(entry)),
-            Err(error) => self.write_failed(entries, &error),
+            Ok(()) => {
+                self.writes.retry_at = None;
+                in_flight.entries.into_iter().for_each(|entry| self.publish(entry));
+            }
+            Err(error) => {
+                in_flight.records.append(&mut self.writes.records);
+                self.writes.records = in_flight.records;
+                self.write_failed(in_flight.entries, &error);
+                if !self.writes.records.is_empty() || !self.writes.unfrozen.is_empty() {
+                    let at = self.now.after(self.config.store_retry);
+                    self.writes.retry_at = Some(at);
+                    self.timers.set(Timer::Store, Some(at));
+                }
+            }
+        }
+    }
+
+    /// Tries again what must not be lost.
+    pub(super) fn retry_records(&mut self) {
+        self.writes.retry_at = None;
+        for core in core::mem::take(&mut self.writes.unfrozen) {
+            if let Some(commit) = self.cores.get_mut(&core).map(|core| core.log.freeze()) {
+                self.write_commit(core, commit, Then::Frozen);
+            }
         }
     }
 
@@ -87,12 +144,13 @@ impl Corestore {
             return;
         }
         let Some(core) = self.cores.get_mut(&entry.core) else { return };
+        let old_length = core.log.head().roots.length;
         let Some(applied) = core.log.apply(entry.commit) else { return };
         let from = match &entry.then {
             Then::Peer { peer, .. } => Some(*peer),
             _ => None,
         };
-        core.on_committed(self.now, &committed(&applied, from));
+        core.on_committed(self.now, &committed(&applied, old_length, from));
         self.dirty_cores.insert(entry.core);
         self.tell(entry.core, &entry.then, &applied);
         self.answer_gets(entry.core, applied);
@@ -137,7 +195,7 @@ impl Corestore {
                 self.resolve(request, Ok(Outcome::Appended { length, byte_length }));
             }
             Then::Done(request) => self.resolve(request, Ok(Outcome::Done)),
-            Then::Nothing | Then::Create(_) | Then::Peer { .. } => {}
+            Then::Nothing | Then::Create(_) | Then::Frozen | Then::Peer { .. } => {}
         }
     }
 
@@ -155,22 +213,27 @@ impl Corestore {
                     self.resolve(request, Err(CommandError::Storage(error.clone())));
                 }
                 Then::Create(_) => self.open_failed(entry.core, &CommandError::Storage(error.clone())),
-                Then::Peer { peer, .. } => self.reject_commit(entry.core, peer),
+                Then::Peer { peer, .. } => self.store_failed(entry.core, peer),
+                Then::Frozen => {
+                    self.writes.unfrozen.insert(entry.core);
+                }
                 Then::Nothing => {}
             }
         }
     }
 }
 
-fn committed(applied: &Applied, from: Option<PeerId>) -> Committed {
+fn committed(applied: &Applied, old_length: u64, from: Option<PeerId>) -> Committed {
     let end =
         |start: u64, blocks: &Vec<bytes::Bytes>| start.saturating_add(u64::try_from(blocks.len()).unwrap_or(u64::MAX));
     Committed {
         truncated_to: applied.truncated_to,
+        old_length,
         grew_from: applied.grew_from,
         added: applied.added.iter().map(|(start, blocks)| *start..end(*start, blocks)).collect(),
         cleared: applied.cleared.clone(),
         manifest: applied.manifest,
+        frozen: applied.frozen,
         from,
     }
 }

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use blake2::digest::consts::U32;
 use blake2::digest::{FixedOutput, KeyInit, Update};
 use blake2::{Blake2b, Blake2bMac};
+use blake2b_simd::many::{HashManyJob, hash_many};
 use bytes::Bytes;
 
 /// The hash of `parts`, one after the other.
@@ -30,9 +31,51 @@ pub fn leaf_hash(block: &[u8]) -> Hash {
     blake2b(&[&LEAF, &size.to_le_bytes(), block])
 }
 
-/// The hashes of many blocks.
+/// The hashes of many blocks, several at once where the processor can.
 pub fn leaf_hashes(blocks: &[Bytes]) -> Vec<Hash> {
-    blocks.iter().map(|block| leaf_hash(block)).collect()
+    let mut hashes = Vec::with_capacity(blocks.len());
+    let mut rest = blocks;
+    while !rest.is_empty() {
+        let (group, after) = rest.split_at(group_length(rest));
+        match group {
+            [block] => hashes.push(leaf_hash(block)),
+            _ => hash_group(group, &mut hashes),
+        }
+        rest = after;
+    }
+    hashes
+}
+
+/// How many blocks to hash together: as many as fit into the scratch bytes, at least one.
+fn group_length(blocks: &[Bytes]) -> usize {
+    let mut bytes = 0_usize;
+    let fitting = blocks.iter().take(GROUP_BLOCKS).take_while(|block| {
+        bytes = bytes.saturating_add(block.len());
+        bytes <= GROUP_BYTES
+    });
+    fitting.count().max(1)
+}
+
+/// Lanes take whole messages, so each block is copied behind its prefix.
+fn hash_group(blocks: &[Bytes], hashes: &mut Vec<Hash>) {
+    let length = |block: &Bytes| block.len().saturating_add(LEAF_PREFIX);
+    let mut scratch = Vec::with_capacity(blocks.iter().map(length).fold(0, usize::saturating_add));
+    for block in blocks {
+        scratch.extend_from_slice(&LEAF);
+        scratch.extend_from_slice(&u64::try_from(block.len()).unwrap_or(u64::MAX).to_le_bytes());
+        scratch.extend_from_slice(block);
+    }
+    let mut params = blake2b_simd::Params::new();
+    params.hash_length(32);
+    let mut rest = scratch.as_slice();
+    let mut jobs: Vec<HashManyJob<'_>> = Vec::with_capacity(blocks.len());
+    for block in blocks {
+        let (message, after) = rest.split_at(length(block).min(rest.len()));
+        jobs.push(HashManyJob::new(&params, message));
+        rest = after;
+    }
+    hash_many(jobs.iter_mut());
+    hashes.extend(jobs.iter().map(|job| Hash(*job.to_hash().as_bytes().first_chunk().unwrap_or(&[0; 32]))));
 }
 
 /// The hash over two children; `size` is the bytes below both.
@@ -40,6 +83,12 @@ pub fn parent_hash(size: u64, left: &Hash, right: &Hash) -> Hash {
     blake2b(&[&PARENT, &size.to_le_bytes(), left.as_ref(), right.as_ref()])
 }
 
+/// Blocks hashed together, at most.
+const GROUP_BLOCKS: usize = 256;
+/// Bytes hashed together, at most, unless one block has more.
+const GROUP_BYTES: usize = 1 << 20;
+/// Bytes in front of a block when it is hashed.
+const LEAF_PREFIX: usize = 9;
 /// First byte of what a leaf hashes.
 const LEAF: [u8; 1] = [0];
 /// First byte of what a parent hashes.
@@ -60,5 +109,14 @@ mod tests {
         assert_eq!(parent.to_string(), "56826d33f98cbe1757d804b3ad818a97b61d7ae83d505ba5ca4fb619646355f9");
         let keyed = blake2b_keyed(&[1; 32], &[b"hypercore"]);
         assert_eq!(keyed.to_string(), "1624ec2f8e32de3e5d060a240ff6a0193d6b35d44d173311958dec134fd9bba4");
+    }
+
+    #[test]
+    fn many_hashes_are_the_single_ones() {
+        let sizes = (0..300).map(|at| at * 7 % 500).chain([0, GROUP_BYTES + 1, GROUP_BYTES, 0, 1, GROUP_BYTES - 1, 2]);
+        let blocks: Vec<Bytes> = sizes.enumerate().map(|(at, size)| Bytes::from(alloc::vec![at as u8; size])).collect();
+        let single: Vec<Hash> = blocks.iter().map(|block| leaf_hash(block)).collect();
+        assert_eq!(leaf_hashes(&blocks), single);
+        assert_eq!(leaf_hashes(&[]), []);
     }
 }

@@ -193,6 +193,11 @@ impl Bitfield {
         };
     }
 
+    /// How many pages hold set bits.
+    pub fn page_count(&self) -> usize {
+        self.pages.len()
+    }
+
     /// The numbers of the pages that hold set bits.
     pub fn pages(&self) -> impl Iterator<Item = u64> + '_ {
         self.pages.keys().copied()

@@ -3,6 +3,7 @@
 
 mod accept;
 mod append;
+mod audit;
 mod bitfield;
 mod change;
 mod clear;
@@ -12,6 +13,7 @@ mod hypercore;
 mod truncate;
 
 pub use append::MAX_BLOCK_SIZE;
+pub use audit::{Audit, AuditFault, AuditStep, Auditor};
 pub use bitfield::{Bitfield, PAGE_BITS, PAGE_BYTES};
 pub use change::{Applied, Auth, Change, Commit, CommitId, StoredState};
 pub use head::Head;

@@ -64,11 +64,15 @@ impl Verifier {
 
     /// The bytes `signer` signs for a tree.
     pub fn signable(&self, roots: &Roots, signer: &Signer) -> Vec<u8> {
+        self.signable_of(&Claim::of(roots), signer)
+    }
+
+    fn signable_of(&self, claim: &Claim<'_>, signer: &Signer) -> Vec<u8> {
         if self.compat {
-            return signable_compat(&roots.tree_hash(), roots.length, roots.fork, false);
+            return signable_compat(&claim.tree_hash, claim.length, claim.fork, false);
         }
         let context = if self.manifest.version == 0 { signer.namespace } else { Hash(self.key.0) };
-        signable(&context, &roots.tree_hash(), roots.length, roots.fork)
+        signable(&context, &claim.tree_hash, claim.length, claim.fork)
     }
 
     /// Signs a tree: the whole signature for a single signer, this signer's bare part for several.
@@ -88,33 +92,42 @@ impl Verifier {
 
     /// True when `signature` covers the tree under the manifest's rules.
     pub fn verify(&self, roots: &Roots, signature: &[u8]) -> bool {
+        self.verify_claim(&Claim::of(roots), signature)
+    }
+
+    /// The same for a tree of which only the hash is known; parts signed over a longer tree are refused then.
+    pub fn verify_tree_hash(&self, tree_hash: Hash, length: u64, fork: u64, signature: &[u8]) -> bool {
+        self.verify_claim(&Claim { tree_hash, length, fork, roots: None }, signature)
+    }
+
+    fn verify_claim(&self, claim: &Claim<'_>, signature: &[u8]) -> bool {
         if self.compat || self.manifest.version == 0 {
-            return self.verify_v0(roots, signature);
+            return self.verify_v0(claim, signature);
         }
         match self.prologue() {
-            Some(prologue) if roots.length <= prologue.length => {
-                roots.length == prologue.length && roots.tree_hash() == prologue.hash
+            Some(prologue) if claim.length <= prologue.length => {
+                claim.length == prologue.length && claim.tree_hash == prologue.hash
             }
-            _ => MultiSignature::from_bytes(signature).is_ok_and(|multi| self.verify_multi(roots, &multi)),
+            _ => MultiSignature::from_bytes(signature).is_ok_and(|multi| self.verify_multi(claim, &multi)),
         }
     }
 
-    fn verify_v0(&self, roots: &Roots, signature: &[u8]) -> bool {
+    fn verify_v0(&self, claim: &Claim<'_>, signature: &[u8]) -> bool {
         match self.manifest.signers.as_slice() {
             [signer] if self.compat || !self.manifest.allow_patch => {
                 let signature = signature.try_into().map(Signature);
-                signature.is_ok_and(|signature| self.verify_one(roots, signer, &signature))
+                signature.is_ok_and(|signature| self.verify_one(claim, signer, &signature))
             }
-            _ => decode_v0(signature).is_ok_and(|multi| self.verify_multi(roots, &multi)),
+            _ => decode_v0(signature).is_ok_and(|multi| self.verify_multi(claim, &multi)),
         }
     }
 
-    fn verify_one(&self, roots: &Roots, signer: &Signer, signature: &Signature) -> bool {
-        verify_signature(&signer.public_key, &self.signable(roots, signer), signature)
+    fn verify_one(&self, claim: &Claim<'_>, signer: &Signer, signature: &Signature) -> bool {
+        verify_signature(&signer.public_key, &self.signable_of(claim, signer), signature)
     }
 
     /// The first `quorum` parts must hold, each from another signer.
-    fn verify_multi(&self, roots: &Roots, multi: &MultiSignature) -> bool {
+    fn verify_multi(&self, claim: &Claim<'_>, multi: &MultiSignature) -> bool {
         let Some(quorum) = usize::try_from(self.manifest.quorum).ok().filter(|quorum| *quorum > 0) else {
             return false;
         };
@@ -124,11 +137,26 @@ impl Verifier {
             let signer = usize::try_from(proof.signer).ok().and_then(|at| self.manifest.signers.get(at));
             let Some(signer) = signer.filter(|_| tried.insert(proof.signer)) else { return false };
             if proof.patch == 0 || !self.manifest.allow_patch {
-                return self.verify_one(roots, signer, &proof.signature);
+                return self.verify_one(claim, signer, &proof.signature);
             }
-            let longer = patched(roots, proof.patch, &multi.patch);
-            longer.is_some_and(|longer| self.verify_one(&longer, signer, &proof.signature))
+            let longer = claim.roots.and_then(|roots| patched(roots, proof.patch, &multi.patch));
+            longer.is_some_and(|longer| self.verify_one(&Claim::of(&longer), signer, &proof.signature))
         })
+    }
+}
+
+/// What a signature is said to cover.
+struct Claim<'a> {
+    tree_hash: Hash,
+    length: u64,
+    fork: u64,
+    /// Needed for parts over a longer tree.
+    roots: Option<&'a Roots>,
+}
+
+impl<'a> Claim<'a> {
+    fn of(roots: &'a Roots) -> Self {
+        Self { tree_hash: roots.tree_hash(), length: roots.length, fork: roots.fork, roots: Some(roots) }
     }
 }
 

@@ -25,7 +25,7 @@ enum Stage {
     /// Comparing the newer fork's roots with ours.
     Roots,
     /// Going down from `diff` with the nodes at hand.
-    Down { diff: Node, at: TreeIndex, moved: bool },
+    Down { diff: Node },
     /// Waiting for the nodes below `diff`.
     Ask { diff: Node },
     /// Found.
@@ -72,7 +72,7 @@ impl Reorg {
         loop {
             let needs = match self.stage.clone() {
                 Stage::Roots => self.compare_roots(loaded),
-                Stage::Down { diff, at, moved } => self.descend(loaded, diff, at, moved),
+                Stage::Down { diff } => self.descend(loaded, diff),
                 Stage::Ask { .. } | Stage::Done { .. } => return Vec::new(),
             };
             if let Err(needs) = needs {
@@ -83,10 +83,9 @@ impl Reorg {
     }
 
     fn compare_roots(&mut self, loaded: &LoadedNodes) -> Result<(), Vec<TreeIndex>> {
-        let lookup = Lookup { roots: &self.local, loaded, asked: &self.asked };
         let mut differing = None;
         for root in &self.upgrade.roots.nodes {
-            match lookup.get(root.index) {
+            match self.own(root.index, loaded) {
                 Known::Here(own) if own.hash == root.hash => {}
                 Known::Unasked => return Err(self.upgrade.roots.nodes.iter().map(|root| root.index).collect()),
                 Known::Here(_) | Known::Absent => {
@@ -97,13 +96,22 @@ impl Reorg {
         }
         self.stage = match differing {
             None => Stage::Done { ancestors: self.upgrade.roots.length.min(self.local.length) },
-            Some(root) => Stage::Down { diff: root, at: root.index, moved: false },
+            Some(root) => Stage::Down { diff: root },
         };
         Ok(())
     }
 
+    /// Our node at `index`. One that reaches past our tree may be left over from before a cut: it says nothing.
+    fn own<'a>(&'a self, index: TreeIndex, loaded: &'a LoadedNodes) -> Known<'a> {
+        if index.blocks().end > self.local.length {
+            return Known::Absent;
+        }
+        Lookup { roots: &self.local, loaded, asked: &self.asked }.get(index)
+    }
+
     /// One step down the side that differs.
-    fn descend(&mut self, loaded: &LoadedNodes, diff: Node, at: TreeIndex, moved: bool) -> Result<(), Vec<TreeIndex>> {
+    fn descend(&mut self, loaded: &LoadedNodes, diff: Node) -> Result<(), Vec<TreeIndex>> {
+        let at = diff.index;
         if at.is_leaf() || at.blocks().start >= self.local.length {
             self.stage = Stage::Done { ancestors: at.blocks().start.min(self.local.length) };
             return Ok(());
@@ -113,14 +121,12 @@ impl Reorg {
             self.stage = Stage::Ask { diff };
             return Ok(());
         };
-        let lookup = Lookup { roots: &self.local, loaded, asked: &self.asked };
-        let next = match lookup.get(left.index) {
+        let next = match self.own(left.index, loaded) {
             Known::Unasked => return Err(Vec::from([left.index])),
             Known::Here(own) if own.hash == left.hash => right,
             Known::Here(_) | Known::Absent => left,
         };
-        let _ = moved;
-        self.stage = Stage::Down { diff: next, at: next.index, moved: true };
+        self.stage = Stage::Down { diff: next };
         Ok(())
     }
 
@@ -145,7 +151,7 @@ impl Reorg {
         }
         self.fresh.extend(nodes.iter().copied());
         self.nodes.extend(nodes);
-        self.stage = Stage::Down { diff, at: diff.index, moved: false };
+        self.stage = Stage::Down { diff };
         Ok(())
     }
 

@@ -1,6 +1,8 @@
 //! Many channels on one stream (`protomux`).
 
+mod event;
 mod frame;
 mod mux;
 
-pub use mux::{ChannelId, Mux, MuxError, MuxEvent, MuxLimits};
+pub use event::{ChannelId, MuxError, MuxEvent, MuxLimits};
+pub use mux::Mux;

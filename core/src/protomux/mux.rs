@@ -1,110 +1,12 @@
 //! One stream, many channels (`protomux/index.js`): opens that meet become a channel; what nobody wants is rejected.
 
+use super::event::{ChannelId, MuxError, MuxEvent, MuxLimits};
 use super::frame::{self, Batch, CLOSE, OPEN, Open, REJECT};
-use crate::encoding::{DecodeError, Reader, Writer};
+use crate::encoding::{Reader, Writer};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bytes::Bytes;
-use core::fmt;
-
-/// A channel of ours; never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ChannelId(u64);
-
-/// Something the mux has to say.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MuxEvent {
-    /// Send this as one message of the stream.
-    Transmit(Vec<u8>),
-    /// The other side opens something nobody here has opened: open it too, or reject it.
-    Pair {
-        /// Which protocol.
-        protocol: String,
-        /// Which of it.
-        id: Option<Vec<u8>>,
-    },
-    /// Both sides opened it.
-    Opened {
-        /// Which.
-        channel: ChannelId,
-        /// What the other side said with its open.
-        handshake: Bytes,
-    },
-    /// A message.
-    Message {
-        /// On which channel.
-        channel: ChannelId,
-        /// Its number.
-        kind: u64,
-        /// Its payload.
-        payload: Bytes,
-    },
-    /// The other side closed or rejected it.
-    Closed {
-        /// Which.
-        channel: ChannelId,
-    },
-}
-
-/// The other side broke the rules; the stream must end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum MuxError {
-    /// A frame cannot be read.
-    Malformed(DecodeError),
-    /// An open frame skips or repeats a channel number.
-    InvalidOpen {
-        /// The number.
-        channel: u64,
-    },
-    /// A reject names a channel that is not being opened.
-    InvalidReject {
-        /// The number.
-        channel: u64,
-    },
-    /// Too many opens wait for an answer.
-    TooManyOpens,
-    /// Too many bytes wait for a channel to open.
-    TooMuchBuffered,
-}
-
-impl fmt::Display for MuxError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Malformed(error) => write!(f, "the peer sent a {error}"),
-            Self::InvalidOpen { channel } => write!(f, "the peer opened channel {channel} out of turn"),
-            Self::InvalidReject { channel } => write!(f, "the peer rejected channel {channel}, which is not opening"),
-            Self::TooManyOpens => f.write_str("the peer opens more channels than are answered"),
-            Self::TooMuchBuffered => f.write_str("the peer sends too much on channels that are not open"),
-        }
-    }
-}
-
-impl core::error::Error for MuxError {}
-
-impl From<DecodeError> for MuxError {
-    fn from(error: DecodeError) -> Self {
-        Self::Malformed(error)
-    }
-}
-
-/// What a peer may use of our memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MuxLimits {
-    /// Opens that wait for our answer.
-    pub pending_opens: usize,
-    /// Channels of the other side at once.
-    pub channels: usize,
-    /// Bytes of messages that wait for a channel to open.
-    pub buffered: usize,
-}
-
-impl Default for MuxLimits {
-    fn default() -> Self {
-        Self { pending_opens: 4096, channels: 65_536, buffered: 1 << 20 }
-    }
-}
 
 type Key = (String, Option<Vec<u8>>);
 
@@ -118,6 +20,8 @@ pub struct Mux {
     remote: Vec<Option<Remote>>,
     channels: BTreeMap<ChannelId, Channel>,
     meeting: BTreeMap<Key, Meeting>,
+    /// Numbers of ours whose open was not answered.
+    opening: BTreeMap<u64, Key>,
     pending_opens: usize,
     buffered: usize,
     corks: u32,
@@ -159,6 +63,7 @@ impl Mux {
             remote: Vec::new(),
             channels: BTreeMap::new(),
             meeting: BTreeMap::new(),
+            opening: BTreeMap::new(),
             pending_opens: 0,
             buffered: 0,
             corks: 0,
@@ -182,6 +87,7 @@ impl Mux {
         let local_id = self.take_local_id(channel);
         if incoming.is_none() {
             self.meeting.entry(key.clone()).or_default().outgoing.push_back(local_id);
+            self.opening.insert(local_id, key.clone());
         }
         self.channels.insert(channel, Channel { key, local_id, remote_id: None });
         self.write(0, &frame::open(local_id, protocol, id, handshake));
@@ -374,6 +280,7 @@ impl Mux {
         }
         let meeting = self.meeting.entry(key).or_default();
         if let Some(local_id) = meeting.outgoing.pop_front() {
+            self.opening.remove(&local_id);
             match at(&mut self.local, local_id).copied().flatten() {
                 Some(channel) => self.meet(channel, remote_id),
                 None => {
@@ -397,12 +304,12 @@ impl Mux {
     }
 
     fn handle_reject(&mut self, local_id: u64) -> Result<(), MuxError> {
-        let opening = self.meeting.iter_mut().find_map(|(key, meeting)| {
-            let place = meeting.outgoing.iter().position(|id| *id == local_id)?;
-            meeting.outgoing.remove(place);
-            Some(key.clone())
-        });
-        let Some(key) = opening else { return Err(MuxError::InvalidReject { channel: local_id }) };
+        let Some(key) = self.opening.remove(&local_id) else {
+            return Err(MuxError::InvalidReject { channel: local_id });
+        };
+        if let Some(meeting) = self.meeting.get_mut(&key) {
+            meeting.outgoing.retain(|id| *id != local_id);
+        }
         let channel = at(&mut self.local, local_id).copied().flatten();
         if let Some(channel) = channel {
             self.forget(channel);

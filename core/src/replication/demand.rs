@@ -24,6 +24,7 @@ pub enum Range {
 /// A span that is being downloaded.
 #[derive(Debug)]
 pub(super) struct Span {
+    pub(super) start: u64,
     pub(super) end: Option<u64>,
     pub(super) linear: bool,
     /// Everything of the span before this is stored.
@@ -43,10 +44,19 @@ impl Span {
 pub(super) struct Seek {
     pub(super) bytes: u64,
     pub(super) padding: u64,
-    /// The request under way.
-    pub(super) request: Option<u64>,
-    /// The answer is on its way to the store.
-    pub(super) answered: bool,
+    /// It is asked for, or its answer is on its way to the store.
+    pub(super) busy: bool,
+}
+
+/// What a demand was for that was dropped.
+#[derive(Debug)]
+pub(super) enum Cancelled {
+    /// A span.
+    Span,
+    /// A seek.
+    Seek,
+    /// Single blocks that nobody wants by name any more.
+    Blocks(Vec<u64>),
 }
 
 /// Everything wanted.
@@ -56,7 +66,7 @@ pub(super) struct Demands {
     blocks: BTreeMap<u64, BTreeSet<DemandId>>,
     /// Those of them that nobody is asked for yet.
     pub(super) queue: BTreeSet<u64>,
-    by_demand: BTreeMap<DemandId, Vec<u64>>,
+    by_demand: BTreeMap<DemandId, BTreeSet<u64>>,
     pub(super) spans: BTreeMap<DemandId, Span>,
     pub(super) seeks: BTreeMap<DemandId, Seek>,
     pub(super) upgrades: BTreeSet<DemandId>,
@@ -72,7 +82,7 @@ impl Demands {
             self.blocks.entry(*block).or_default().insert(demand);
             self.queue.insert(*block);
         }
-        self.by_demand.insert(demand, blocks);
+        self.by_demand.insert(demand, blocks.into_iter().collect());
         true
     }
 
@@ -88,7 +98,7 @@ impl Demands {
         let mut done = Vec::new();
         for demand in demands {
             if let Some(left) = self.by_demand.get_mut(&demand) {
-                left.retain(|block| *block != index);
+                left.remove(&index);
                 if left.is_empty() {
                     self.by_demand.remove(&demand);
                     done.push(demand);
@@ -105,24 +115,41 @@ impl Demands {
         }
     }
 
-    /// Drops a demand.
-    pub(super) fn cancel(&mut self, demand: DemandId) {
-        self.spans.remove(&demand);
-        self.seeks.remove(&demand);
+    /// True when nothing is wanted.
+    pub(super) fn is_empty(&self) -> bool {
+        self.blocks.is_empty() && self.spans.is_empty() && self.seeks.is_empty() && self.upgrades.is_empty()
+    }
+
+    /// Drops a demand and says what nobody may want any more.
+    pub(super) fn cancel(&mut self, demand: DemandId) -> Cancelled {
         self.upgrades.remove(&demand);
+        if self.spans.remove(&demand).is_some() {
+            return Cancelled::Span;
+        }
+        if self.seeks.remove(&demand).is_some() {
+            return Cancelled::Seek;
+        }
+        let mut unwanted = Vec::new();
         for block in self.by_demand.remove(&demand).unwrap_or_default() {
             if let Some(wanters) = self.blocks.get_mut(&block) {
                 wanters.remove(&demand);
                 if wanters.is_empty() {
                     self.blocks.remove(&block);
                     self.queue.remove(&block);
+                    unwanted.push(block);
                 }
             }
         }
+        Cancelled::Blocks(unwanted)
+    }
+
+    /// True when a span covers this block.
+    pub(super) fn spans_over(&self, index: u64) -> bool {
+        self.spans.values().any(|span| span.progress <= index && span.end.is_none_or(|end| index < end))
     }
 
     /// The log was cut: spans begin again where it was.
     pub(super) fn truncated(&mut self, length: u64) {
-        self.spans.values_mut().for_each(|span| span.progress = span.progress.min(length));
+        self.spans.values_mut().for_each(|span| span.progress = span.progress.min(length).max(span.start));
     }
 }

@@ -37,6 +37,8 @@ pub struct Loaded {
     pub nodes: LoadedNodes,
     /// Blocks.
     pub blocks: BTreeMap<u64, Bytes>,
+    /// The store could not be read at all.
+    pub failed: bool,
 }
 
 /// A change that was stored and is now published.
@@ -44,6 +46,8 @@ pub struct Loaded {
 pub struct Committed {
     /// Set when the log was cut: blocks both histories share.
     pub truncated_to: Option<u64>,
+    /// Blocks before the change.
+    pub old_length: u64,
     /// Set when the length grew: the length before (after the cut, if any).
     pub grew_from: Option<u64>,
     /// Blocks that are stored now and were not before.
@@ -52,6 +56,8 @@ pub struct Committed {
     pub cleared: Option<Range<u64>>,
     /// The manifest became known.
     pub manifest: bool,
+    /// Two histories were found: the core was frozen.
+    pub frozen: bool,
     /// Set when the change came from that peer's data.
     pub from: Option<PeerId>,
 }

@@ -1,18 +1,24 @@
 //! Replication of one core (`hypercore/lib/replicator.js`).
 
+mod activity;
+mod config;
+mod conflict;
 mod demand;
 mod effect;
 mod forks;
 mod peer;
 mod receive;
 mod replicator;
+mod requests;
 mod scheduler;
 mod serve;
 mod view;
+mod wants;
 mod wire;
 
+pub use config::ReplicatorConfig;
 pub use demand::Range;
 pub use effect::{Committed, DemandId, DemandResult, Effect, Load, LoadId, Loaded, PeerId};
-pub use replicator::{Replicator, ReplicatorConfig};
+pub use replicator::Replicator;
 pub use view::CoreView;
 pub use wire::{Data, Handshake, INVALID_REQUEST, Message, NOT_AVAILABLE, Request, Sync, Want};

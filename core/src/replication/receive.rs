@@ -1,12 +1,12 @@
 //! Taking a peer's data: match it to a request, verify it, hand it on to be stored.
 
 use super::effect::{Effect, Load, Loaded, PeerId};
-use super::replicator::{InFlight, Loading, Replicator};
+use super::replicator::{Loading, Replicator};
+use super::requests::{InFlight, Purpose, Storing};
 use super::view::CoreView;
-use super::wire::{Data, Message, Request};
+use super::wire::{Data, INVALID_REQUEST, NOT_AVAILABLE};
 use crate::manifest::{Manifest, Verifier};
-use crate::merkle::{Anchor, Proof, ProofRequest, RequestUpgrade, Roots, Unanchored, Verified, verify};
-use alloc::boxed::Box;
+use crate::merkle::{Anchor, Proof, Roots, Unanchored, Verified, verify};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -15,97 +15,58 @@ impl Replicator {
         if data.request == 0 {
             return self.on_unasked(view, peer, data);
         }
-        if self.in_flight.get(&data.request).is_none_or(|request| request.peer != peer) {
+        let id = data.request;
+        if self.requests.get(id).is_none_or(|request| request.peer != peer) {
             return;
         }
-        let id = data.request;
-        let Some(request) = self.take_request(id) else { return };
-        if self.fork.as_ref().is_some_and(|fork| fork.request == Some(id)) {
+        let Some(request) = self.take_answered(id) else { return };
+        if request.purpose == Purpose::Fork {
             return self.on_fork_data(view, peer, data);
         }
-        if request.fork != view.head.roots.fork || !matches_request(&request, &data) {
-            self.give_back(&request);
-            return;
+        if request.fork != view.staged.roots.fork || request.fork != view.head.roots.fork {
+            // The log moved to another fork meanwhile.
+            return self.give_back(request.block(), request.is_upgrade(), request.purpose);
+        }
+        if !answers(&request, &data) {
+            return self.unanswered(view, peer, &request, 0);
         }
         self.accept_data(view, peer, &request, data);
     }
 
-    /// The request is answered; its block stays busy until it is stored.
-    fn take_request(&mut self, id: u64) -> Option<InFlight> {
-        let request = self.in_flight.remove(&id)?;
-        if let Some(peer) = self.peers.get_mut(&request.peer) {
-            peer.in_flight.remove(&id);
-        }
-        if let Some(seek) = request.seek.and_then(|demand| self.demands.seeks.get_mut(&demand)) {
-            seek.request = None;
-            seek.answered = true;
-        }
-        Some(request)
-    }
-
-    /// What the request was for must be asked again.
-    fn give_back(&mut self, request: &InFlight) {
-        if let Some(index) = request.block {
-            self.busy.remove(&index);
-            self.demands.requeue(index);
-        }
-        if request.upgrade {
-            self.upgrading = None;
-        }
-        if let Some(seek) = request.seek.and_then(|demand| self.demands.seeks.get_mut(&demand)) {
-            seek.answered = false;
-        }
-    }
-
     fn accept_data(&mut self, view: &CoreView<'_>, peer: PeerId, request: &InFlight, data: Data) {
-        let learnt = match self.learn_manifest(view, data.manifest.as_ref()) {
+        let (block, upgrade, purpose) = (request.block(), request.is_upgrade(), request.purpose);
+        let storing = Storing { fork: request.fork, block, upgrade, purpose };
+        let learnt = match learn_manifest(view, data.manifest.as_ref()) {
             Ok(learnt) => learnt,
-            Err(reason) => return self.reject_data(view, peer, request, reason),
+            Err(reason) => return self.reject_data(view, peer, storing, reason),
         };
         let verifier = view.verifier.or(learnt.as_ref());
         let check =
             |roots: &Roots, signature: &[u8]| verifier.is_some_and(|verifier| verifier.verify(roots, signature));
         let manifest = learnt.as_ref().map(|verifier| verifier.manifest().clone());
-        let empty = data.proof == Proof { fork: data.proof.fork, ..Proof::default() };
-        if empty {
-            if manifest.is_some() {
-                let verified = Verified::nothing(data.proof.fork);
-                self.effect(Effect::Accept { peer, verified, manifest });
-            }
-            return;
+        if data.proof == (Proof { fork: data.proof.fork, ..Proof::default() }) {
+            let verified = Verified::nothing(data.proof.fork);
+            return self.accept_effect(peer, storing, Effect::Accept { peer, verified, manifest });
         }
         match verify(&view.staged.roots, &data.proof, &check) {
-            Err(error) => self.reject_data(view, peer, request, error.to_string()),
-            Ok(Anchor::Verified(verified)) => self.accept(peer, request.block, verified, manifest),
+            Err(error) => self.reject_data(view, peer, storing, error.to_string()),
+            Ok(Anchor::Verified(verified)) => self.accept(peer, storing, verified, manifest),
             Ok(Anchor::Stored(unanchored)) => {
                 let nodes = Vec::from([unanchored.needs()]);
-                let (block, upgrade) = (request.block, request.upgrade);
-                let then = Loading::Anchor { peer, unanchored, manifest, block, upgrade };
+                let then = Loading::Anchor { peer, unanchored, manifest, storing };
                 self.load(Load { nodes, blocks: Vec::new() }, then);
             }
         }
     }
 
-    /// The rules of a core whose manifest was not known.
-    pub(super) fn learn_manifest(
-        &self,
-        view: &CoreView<'_>,
-        manifest: Option<&Manifest>,
-    ) -> Result<Option<Verifier>, String> {
-        if view.verifier.is_some() {
-            return Ok(None);
+    fn accept(&mut self, peer: PeerId, storing: Storing, verified: Verified, manifest: Option<Manifest>) {
+        if let Some(index) = storing.block {
+            self.cancel_others(index);
         }
-        let manifest = match manifest {
-            Some(manifest) => manifest.clone(),
-            // A compat core's manifest follows from its key, and is never sent.
-            None => Manifest::compat(crate::crypto::PublicKey(view.key.0)),
-        };
-        Verifier::new(manifest, view.key).map(Some).map_err(|error| error.to_string())
-    }
-
-    fn accept(&mut self, peer: PeerId, block: Option<u64>, verified: Verified, manifest: Option<Manifest>) {
-        self.accepting.entry(peer).or_default().extend(block);
-        self.effect(Effect::Accept { peer, verified, manifest });
+        if let Some(entry) = self.peers.get_mut(&peer) {
+            entry.not_available = 0;
+        }
+        self.accept_effect(peer, storing, Effect::Accept { peer, verified, manifest });
     }
 
     pub(super) fn anchor_loaded(
@@ -114,75 +75,85 @@ impl Replicator {
         peer: PeerId,
         unanchored: Unanchored,
         manifest: Option<Manifest>,
-        (block, upgrade): (Option<u64>, bool),
+        storing: Storing,
         loaded: &Loaded,
     ) {
-        let request = InFlight { peer, block, upgrade, seek: None, fork: view.head.roots.fork };
         let index = unanchored.needs();
+        let moved = storing.fork != view.staged.roots.fork;
         match unanchored.confirm(loaded.nodes.get(index)) {
-            Ok(verified) => self.accept(peer, block, verified, manifest),
-            Err(error) => self.reject_data(view, peer, &request, error.to_string()),
+            _ if moved || loaded.failed => self.give_back(storing.block, storing.upgrade, storing.purpose),
+            Ok(verified) => self.accept(peer, storing, verified, manifest),
+            Err(error) => self.reject_data(view, peer, storing, error.to_string()),
         }
     }
 
-    /// Untrue data: the peer is asked nothing more, callers are told, and it is asked whether it holds another history.
-    fn reject_data(&mut self, view: &CoreView<'_>, peer: PeerId, request: &InFlight, reason: String) {
-        self.give_back(request);
-        let theirs = self.peers.get(&peer).map_or(0, super::peer::Peer::length);
-        if let Some(entry) = self.peers.get_mut(&peer) {
-            entry.paused = true;
-        }
-        self.effect(Effect::VerificationFailed { peer, reason });
-        let length = view.head.roots.length.min(theirs);
-        if length > 0 {
-            let upgrade = Some(RequestUpgrade { start: 0, length });
-            let proof = ProofRequest { upgrade, ..ProofRequest::default() };
-            let fork = view.head.roots.fork;
-            self.send(peer, Message::Request(Request { fork, proof, ..Request::default() }));
-        }
+    fn reject_data(&mut self, view: &CoreView<'_>, peer: PeerId, storing: Storing, reason: String) {
+        self.give_back(storing.block, storing.upgrade, storing.purpose);
+        self.distrust(view, peer, reason);
+        self.settle_upgrades(view);
+        self.update(view);
     }
 
-    /// Data nobody asked for: only another history's proof matters.
-    fn on_unasked(&mut self, view: &CoreView<'_>, peer: PeerId, data: Data) {
-        let roots = &view.head.roots;
-        let from_start = data.proof.upgrade.as_ref().is_some_and(|upgrade| upgrade.start == 0);
-        let Some(verifier) = view.verifier.filter(|_| from_start && data.proof.fork == roots.fork) else { return };
-        let check = |roots: &Roots, signature: &[u8]| verifier.verify(roots, signature);
-        let empty = Roots { fork: roots.fork, ..Roots::default() };
-        let Ok(Anchor::Verified(verified)) = verify(&empty, &data.proof, &check) else { return };
-        let Some(theirs) = verified.upgrade().map(|upgrade| upgrade.roots.clone()) else { return };
-        if theirs.length > roots.length {
+    /// The peer has no answer.
+    pub(super) fn on_no_data(&mut self, view: &CoreView<'_>, peer: PeerId, id: u64, reason: u64) {
+        if self.requests.get(id).is_none_or(|request| request.peer != peer) {
             return;
         }
-        let nodes = Roots::indices(theirs.length);
-        self.load(Load { nodes, blocks: Vec::new() }, Loading::Conflict { peer, theirs, proof: Box::new(data.proof) });
+        if let Some(request) = self.take_answered(id) {
+            self.unanswered(view, peer, &request, reason);
+        }
     }
 
-    pub(super) fn conflict_loaded(
-        &mut self,
-        view: &CoreView<'_>,
-        peer: PeerId,
-        theirs: &Roots,
-        proof: Proof,
-        loaded: &Loaded,
-    ) {
-        let ours = Roots::indices(theirs.length).iter().map(|index| loaded.nodes.get(*index).copied()).collect();
-        let ours: Option<Vec<_>> = ours;
-        let same_fork = theirs.fork == view.head.roots.fork && theirs.length <= view.head.roots.length;
-        if let Some(ours) = ours.filter(|_| same_fork)
-            && ours != theirs.nodes
-        {
-            self.effect(Effect::Conflict { peer, fork: theirs.fork, length: theirs.length, proof });
+    /// A request came to nothing: others are asked, and a peer that fails too often is asked nothing more.
+    fn unanswered(&mut self, view: &CoreView<'_>, peer: PeerId, request: &InFlight, reason: u64) {
+        let limit = self.config.max_not_available;
+        self.give_back(request.block(), request.is_upgrade(), request.purpose);
+        if let Some(entry) = self.peers.get_mut(&peer) {
+            match reason {
+                INVALID_REQUEST => entry.invalid_answers = entry.invalid_answers.saturating_add(1),
+                0 | NOT_AVAILABLE => entry.not_available = entry.not_available.saturating_add(1),
+                _ => {}
+            }
+            entry.paused |= entry.not_available >= limit || entry.invalid_answers >= limit;
+            match (request.purpose, request.block()) {
+                (Purpose::Fork, _) => entry.refused_fork = entry.fork(),
+                (_, Some(index)) if !request.is_upgrade() => entry.refuse(index),
+                _ => entry.refused_upgrade = true,
+            }
         }
+        if request.purpose == Purpose::Fork {
+            self.forks.remove(&peer);
+            self.start_forks(view);
+        }
+        self.settle_upgrades(view);
+        self.update(view);
     }
 }
 
-/// True when the data holds what the request was for.
-fn matches_request(request: &InFlight, data: &Data) -> bool {
-    let block = data.proof.block.as_ref().map(|block| block.index);
-    let upgrade = data.proof.upgrade.is_some();
-    request.fork == data.proof.fork
-        && (request.block.is_none() || request.block == block)
-        && (block.is_none() || request.block == block)
-        && (!request.upgrade || upgrade)
+/// The rules of a core whose manifest was not known.
+pub(super) fn learn_manifest(view: &CoreView<'_>, manifest: Option<&Manifest>) -> Result<Option<Verifier>, String> {
+    if view.verifier.is_some() {
+        return Ok(None);
+    }
+    let manifest = match manifest {
+        Some(manifest) => manifest.clone(),
+        // A compat core's manifest follows from its key, and is never sent.
+        None => Manifest::compat(crate::crypto::PublicKey(view.key.0)),
+    };
+    Verifier::new(manifest, view.key).map(Some).map_err(|error| error.to_string())
+}
+
+/// True when the data holds what was asked for and nothing else.
+fn answers(request: &InFlight, data: &Data) -> bool {
+    let (asked, given) = (&request.proof, &data.proof);
+    let block = given.block.as_ref().map(|block| block.index) == asked.block.map(|block| block.index);
+    let hash = given.hash.as_ref().is_none_or(|hash| asked.hash.is_some_and(|asked| asked.index == hash.index.0));
+    let seek = given.seek.as_ref().is_none_or(|seek| asked.seek.is_some_and(|asked| asked.bytes == seek.bytes));
+    let upgrade = given.upgrade.is_some() == asked.upgrade.is_some();
+    let something = match request.purpose {
+        Purpose::Manifest => data.manifest.is_some(),
+        Purpose::Seek(_) => given.hash.is_some() || given.seek.is_some(),
+        Purpose::Data | Purpose::Fork => true,
+    };
+    request.fork == given.fork && block && hash && seek && upgrade && something
 }

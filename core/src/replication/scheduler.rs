@@ -1,34 +1,43 @@
 //! Who is asked for what next.
 
-use super::effect::DemandId;
 use super::effect::PeerId;
-use super::peer::{Peer, WANT_REGION};
-use super::replicator::{InFlight, Replicator};
+use super::peer::WANT_REGION;
+use super::replicator::Replicator;
+use super::requests::Purpose;
 use super::view::CoreView;
-use super::wire::{Message, Request, Want};
+use super::wire::{Message, Want};
 use crate::merkle::{ProofRequest, RequestBlock, RequestSeek, RequestUpgrade, TreeIndex, missing_nodes};
 use alloc::vec::Vec;
 
 impl Replicator {
     /// Asks every peer for as much as its window allows.
     pub(super) fn update(&mut self, view: &CoreView<'_>) {
-        if view.frozen {
-            return;
-        }
         let peers: Vec<PeerId> = self.peers.keys().copied().collect();
         for peer in peers {
-            while self.ask(view, peer) {}
+            self.update_peer(view, peer);
         }
+    }
+
+    /// Asks one peer for as much as its window allows.
+    pub(super) fn update_peer(&mut self, view: &CoreView<'_>, peer: PeerId) {
+        if view.frozen || !self.downloading || self.store_retry_at.is_some() {
+            return;
+        }
+        while self.ask(view, peer) {}
     }
 
     /// Sends one request to a peer; false when there is none to send.
     fn ask(&mut self, view: &CoreView<'_>, peer: PeerId) -> bool {
         let Some(entry) = self.peers.get(&peer) else { return false };
         let Some(sync) = entry.sync.filter(|sync| sync.fork == view.head.roots.fork) else { return false };
-        if entry.paused || !sync.uploading || entry.in_flight.len() >= self.config.window {
+        // While a cut is on its way to the store, what is published is about to go.
+        if view.staged.roots.fork != sync.fork || entry.paused || !sync.uploading || !self.has_room(view, peer) {
             return false;
         }
-        self.ask_upgrade(view, peer) || self.ask_manifest(view, peer) || self.ask_data(view, peer)
+        self.ask_upgrade(view, peer)
+            || self.ask_manifest(view, peer)
+            || self.ask_data(view, peer)
+            || self.ask_hot(view, peer)
     }
 
     fn ask_data(&mut self, view: &CoreView<'_>, peer: PeerId) -> bool {
@@ -66,8 +75,8 @@ impl Replicator {
         let length = view.head.roots.length;
         let Some(entry) = self.peers.get(&peer) else { return false };
         let Some(sync) = entry.sync else { return false };
-        let acked = sync.remote_length == length && sync.length > length;
-        if self.upgrading.is_some() || !acked || !sync.can_upgrade || entry.refused_upgrade {
+        let acked = sync.remote_length == length && sync.length > length && view.staged.roots.length == length;
+        if self.requests.upgrading || !acked || !sync.can_upgrade || entry.refused_upgrade {
             return false;
         }
         let within = length..sync.length;
@@ -80,30 +89,29 @@ impl Replicator {
         };
         if let Some(index) = block {
             self.demands.queue.remove(&index);
-            self.busy.insert(index);
         }
-        self.upgrading = Some(peer);
-        self.request(view, peer, proof, None);
+        self.request(view, peer, proof, Purpose::Data);
         true
     }
 
     /// The manifest of a core that is still empty.
     fn ask_manifest(&mut self, view: &CoreView<'_>, peer: PeerId) -> bool {
-        let sync = self.peers.get(&peer).and_then(|entry| entry.sync).unwrap_or_default();
-        if view.manifest.is_some() || self.manifest_asked || !sync.has_manifest || self.upgrading.is_some() {
+        let Some(entry) = self.peers.get(&peer) else { return false };
+        let sync = entry.sync.unwrap_or_default();
+        let due = view.manifest.is_none() && sync.has_manifest && sync.length == 0 && !entry.refused_upgrade;
+        if !due || self.requests.manifest || self.requests.upgrading {
             return false;
         }
-        self.manifest_asked = true;
-        self.request(view, peer, ProofRequest::default(), None);
+        self.request(view, peer, ProofRequest::default(), Purpose::Manifest);
         true
     }
 
     fn ask_seek(&mut self, view: &CoreView<'_>, peer: PeerId) -> bool {
         let length = view.head.roots.length;
-        if self.peers.get(&peer).is_none_or(|entry| entry.length() < length) {
+        if self.peers.get(&peer).is_none_or(|entry| entry.length() < length || !entry.seeks || entry.refused_upgrade) {
             return false;
         }
-        let waiting = self.demands.seeks.iter().find(|(_, seek)| seek.request.is_none() && !seek.answered);
+        let waiting = self.demands.seeks.iter().find(|(_, seek)| !seek.busy);
         let Some((demand, seek)) = waiting.map(|(demand, seek)| (*demand, *seek)) else { return false };
         // A seek goes below a node: the root that holds the byte, reached from its first leaf.
         let mut left = seek.bytes;
@@ -120,7 +128,10 @@ impl Replicator {
             seek: Some(RequestSeek { bytes: seek.bytes, padding: seek.padding }),
             ..ProofRequest::default()
         };
-        self.request(view, peer, proof, Some(demand));
+        if let Some(seek) = self.demands.seeks.get_mut(&demand) {
+            seek.busy = true;
+        }
+        self.request(view, peer, proof, Purpose::Seek(demand));
         true
     }
 
@@ -133,7 +144,7 @@ impl Replicator {
             if !offered && unknown.is_none() {
                 unknown = Some(*index);
             }
-            offered && !self.busy.contains(index)
+            offered && !self.requests.busy.get(*index)
         });
         if found.is_none()
             && let Some(index) = unknown
@@ -143,23 +154,27 @@ impl Replicator {
         found
     }
 
+    /// Asks a peer to tell of the region around a block, taking back the oldest such wish when there are many.
     fn want_region(&mut self, peer: PeerId, index: u64) {
         let region = index / WANT_REGION;
         let Some(entry) = self.peers.get_mut(&peer) else { return };
-        if index >= entry.contiguous() && entry.wanted.insert(region) {
-            let want = Want { start: region.saturating_mul(WANT_REGION), length: WANT_REGION, any: false };
-            self.send(peer, Message::Want(want));
+        if index < entry.contiguous() || entry.wanted.contains(&region) {
+            return;
         }
+        let want = |region: u64| Want { start: region.saturating_mul(WANT_REGION), length: WANT_REGION, any: false };
+        entry.wanted.push_back(region);
+        let unwanted = if entry.wanted.len() > self.config.max_wanted { entry.wanted.pop_front() } else { None };
+        if let Some(oldest) = unwanted {
+            self.send(peer, Message::Unwant(want(oldest)));
+        }
+        self.send(peer, Message::Want(want(region)));
     }
 
     fn next_of_spans(&mut self, view: &CoreView<'_>, peer: PeerId, valid: u64) -> Option<u64> {
         let several = self.peers.len() > 1;
-        let spans: Vec<(u64, u64, bool)> = self
-            .demands
-            .spans
-            .values()
-            .map(|span| (span.progress, span.end.unwrap_or(u64::MAX).min(valid), span.linear))
-            .collect();
+        let spans = self.demands.spans.values().take(MAX_SPANS);
+        let spans: Vec<(u64, u64, bool)> =
+            spans.map(|span| (span.progress, span.end.unwrap_or(u64::MAX).min(valid), span.linear)).collect();
         for (start, end, linear) in spans {
             if start >= end {
                 continue;
@@ -172,11 +187,33 @@ impl Replicator {
             if found.is_some() {
                 return found;
             }
-            if !self.peers.get(&peer)?.offers(start) {
-                self.want_region(peer, start);
-            }
+            self.want_unknown(view, peer, start, end);
         }
         None
+    }
+
+    /// Asks a peer to tell of the first region of a range where we lack blocks it has not spoken of.
+    fn want_unknown(&mut self, view: &CoreView<'_>, peer: PeerId, start: u64, end: u64) {
+        let mut index = start;
+        for _ in 0..MAX_REGIONS {
+            index = self.first_idle(view, index);
+            let Some(entry) = self.peers.get(&peer).filter(|_| index < end) else { return };
+            if index >= entry.contiguous() && !entry.wanted.contains(&(index / WANT_REGION)) {
+                return self.want_region(peer, index);
+            }
+            index = (index / WANT_REGION).saturating_add(1).saturating_mul(WANT_REGION);
+        }
+    }
+
+    /// The first block at or after `index` that we lack and nobody is asked for.
+    fn first_idle(&self, view: &CoreView<'_>, mut index: u64) -> u64 {
+        loop {
+            let missing = view.bitfield.first_unset(index);
+            index = self.requests.busy.first_unset(missing);
+            if index == missing {
+                return index;
+            }
+        }
     }
 
     /// The first block of the range that we lack, nobody is asked for, and this peer has.
@@ -184,15 +221,13 @@ impl Replicator {
         let entry = self.peers.get(&peer)?;
         let mut index = start;
         while index < end {
-            index = view.bitfield.first_unset(index);
-            index = entry.next_offer(index)?;
-            if index >= end {
-                return None;
+            let idle = self.first_idle(view, index);
+            let offered = entry.next_offer(idle).filter(|offered| *offered < end)?;
+            if offered == idle && entry.offers(idle) {
+                return Some(idle);
             }
-            if !view.bitfield.get(index) && !self.busy.contains(&index) && entry.offers(index) {
-                return Some(index);
-            }
-            index = index.saturating_add(1);
+            // It could not give that one, or its next lies further on.
+            index = offered.max(idle.saturating_add(u64::from(offered == idle)));
         }
         None
     }
@@ -200,35 +235,38 @@ impl Replicator {
     fn request_block(&mut self, view: &CoreView<'_>, peer: PeerId, index: u64) {
         let stored = |range: core::ops::Range<u64>| view.bitfield.any(range);
         let nodes = missing_nodes(TreeIndex::leaf(index), view.head.roots.length, &stored);
-        self.busy.insert(index);
         let proof = ProofRequest { block: Some(RequestBlock { index, nodes }), ..ProofRequest::default() };
-        self.request(view, peer, proof, None);
+        self.request(view, peer, proof, Purpose::Data);
+        if self.hotswap_at.is_none() {
+            self.hotswap_at = Some(self.now.after(self.config.hotswap_after));
+        }
     }
 
-    /// Sends a request and remembers it.
-    pub(super) fn request(
-        &mut self,
-        view: &CoreView<'_>,
-        peer: PeerId,
-        proof: ProofRequest,
-        seek: Option<DemandId>,
-    ) -> u64 {
-        let id = self.next_id();
-        let fork = self.peers.get(&peer).and_then(|entry| entry.sync).map_or(0, |sync| sync.fork);
-        let has_manifest = self.peers.get(&peer).is_some_and(|entry| entry.sync.is_some_and(|sync| sync.has_manifest));
-        let block = proof.block.map(|block| block.index);
-        let upgrade = proof.upgrade.is_some() && fork == view.head.roots.fork;
-        self.in_flight.insert(id, InFlight { peer, block, upgrade, seek, fork });
-        self.peers.get_mut(&peer).map(|entry: &mut Peer| entry.in_flight.insert(id));
-        if let Some(seek) = seek.and_then(|demand| self.demands.seeks.get_mut(&demand)) {
-            seek.request = Some(id);
+    /// With nothing else to ask, a block another peer is late with.
+    fn ask_hot(&mut self, view: &CoreView<'_>, peer: PeerId) -> bool {
+        if self.peers.len() < 2 || self.hotswap_at.is_none_or(|at| at > self.now) {
+            return false;
         }
-        let priority = u64::from(block.is_some_and(|index| self.demands.wants_block(index)));
-        let manifest = view.manifest.is_none() && has_manifest;
-        self.send(peer, Message::Request(Request { id, fork, proof, manifest, priority }));
-        id
+        let valid = self.valid_length(view, peer);
+        let Some(entry) = self.peers.get(&peer) else { return false };
+        let late = |id: &u64| {
+            self.requests.get(*id).is_some_and(|request| {
+                request.peer != peer && request.sent.after(self.config.hotswap_after) <= self.now
+            })
+        };
+        let hot = self.requests.blocks().find(|(index, ids)| {
+            let fresh = ids.len() < self.config.hotswap_peers && ids.iter().all(late);
+            fresh && *index < valid && entry.offers(*index)
+        });
+        let Some(index) = hot.map(|(index, _)| index) else { return false };
+        self.request_block(view, peer, index);
+        true
     }
 }
 
 /// Wanted blocks looked at before giving up on a peer for now.
 const SCAN: usize = 256;
+/// Ranges looked at.
+const MAX_SPANS: usize = 64;
+/// Regions of a range looked at.
+const MAX_REGIONS: usize = 16;

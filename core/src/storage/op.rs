@@ -112,7 +112,7 @@ pub enum WriteOp {
 }
 
 /// The answer to one operation.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StorageReply {
     /// To a read.
     Read(ReadReply),
@@ -128,7 +128,7 @@ pub enum StorageReply {
 }
 
 /// Values by position; `None` where nothing is stored.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReadReply {
     /// Records.
     pub records: Vec<Option<Bytes>>,

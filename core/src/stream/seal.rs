@@ -4,6 +4,7 @@
 use alloc::vec::Vec;
 use chacha20::cipher::{KeyIvInit, StreamCipher};
 use chacha20::{ChaCha20, R20, hchacha};
+use core::ops::Range;
 use poly1305::Poly1305;
 use poly1305::universal_hash::{KeyInit, UniversalHash};
 
@@ -46,8 +47,16 @@ impl Seal {
 
     /// The plaintext of a sealed message; `None` when it was tampered with, or is no plain message.
     pub fn open(&mut self, sealed: &[u8]) -> Option<Vec<u8>> {
-        let (sealed, mac) = sealed.split_last_chunk::<16>()?;
-        let (first, body) = sealed.split_first()?;
+        let mut sealed = sealed.to_vec();
+        let plaintext = self.open_in_place(&mut sealed)?;
+        sealed.get(plaintext).map(<[u8]>::to_vec)
+    }
+
+    /// Decrypts a sealed message where it lies and says where its plaintext is; `None` when it was tampered with, or
+    /// is no plain message.
+    pub fn open_in_place(&mut self, sealed: &mut [u8]) -> Option<Range<usize>> {
+        let (sealed, mac) = sealed.split_last_chunk_mut::<16>()?;
+        let (first, body) = sealed.split_first_mut()?;
         let (mut cipher, mac_key) = self.begin();
         let mut tag_block = [0; 64];
         tag_block[0] = *first;
@@ -55,14 +64,13 @@ impl Seal {
         let tag = tag_block[0];
         tag_block[0] = *first;
         let expected = authenticate(&mac_key, &tag_block, body);
-        let differing = expected.iter().zip(mac).fold(0, |sum, (a, b)| sum | (a ^ b));
+        let differing = expected.iter().zip(&*mac).fold(0, |sum, (a, b)| sum | (a ^ b));
         if differing != 0 || tag != TAG_MESSAGE {
             return None;
         }
-        let mut plaintext = body.to_vec();
-        cipher.apply_keystream(&mut plaintext);
+        cipher.apply_keystream(body);
         self.advance(mac);
-        Some(plaintext)
+        Some(1..body.len().saturating_add(1))
     }
 
     fn cipher(&self) -> ChaCha20 {

@@ -41,7 +41,9 @@ pub enum StreamError {
     Tampered,
     /// A frame is shorter than a sealed message can be.
     Short,
-    /// The handshake took too long.
+    /// A frame of the handshake is longer than any can be.
+    Long,
+    /// The handshake took too long, or the peer fell silent.
     Timeout,
 }
 
@@ -52,7 +54,8 @@ impl fmt::Display for StreamError {
             Self::Header => "the peer's header belongs to another stream",
             Self::Tampered => "a message of the peer was altered on its way",
             Self::Short => "a message of the peer is too short",
-            Self::Timeout => "the peer did not finish the handshake in time",
+            Self::Long => "the peer's handshake is longer than any can be",
+            Self::Timeout => "the peer did not speak in time",
         })
     }
 }
@@ -69,6 +72,9 @@ pub struct SecretStream {
     header: [u8; HEADER_BYTES],
     handshake_until: Instant,
     keep_alive_at: Instant,
+    heard_at: Instant,
+    /// The other side fills silence, so a longer one means that it is gone.
+    keeps_alive: bool,
     now: Instant,
 }
 
@@ -105,6 +111,8 @@ impl SecretStream {
             header: entropy.array(),
             handshake_until: now.after(HANDSHAKE_TIME),
             keep_alive_at: now.after(KEEP_ALIVE),
+            heard_at: now,
+            keeps_alive: false,
             now,
         };
         if initiator {
@@ -131,6 +139,7 @@ impl SecretStream {
     /// [`StreamError`]: the stream is over.
     pub fn handle_bytes(&mut self, now: Instant, bytes: &Bytes) -> Result<(), StreamError> {
         self.now = now;
+        self.heard_at = now;
         let mut rest: &[u8] = bytes;
         while !self.received.is_empty() && !rest.is_empty() {
             let missing = missing(&self.received);
@@ -139,34 +148,46 @@ impl SecretStream {
             rest = after;
             if self::missing(&self.received) == 0 {
                 let frame = core::mem::take(&mut self.received);
-                self.handle_frame(frame.get(LENGTH_BYTES..).unwrap_or_default())?;
+                self.handle_frame(frame)?;
             }
         }
         while missing(rest) == 0 {
             let end = frame_end(rest);
             let (frame, after) = rest.split_at(end);
-            self.handle_frame(frame.get(LENGTH_BYTES..).unwrap_or_default())?;
+            self.handle_frame(frame.to_vec())?;
             rest = after;
         }
         self.received.extend_from_slice(rest);
+        let opening = !matches!(self.stage, Stage::Open { .. });
+        if opening && self.received.len() >= LENGTH_BYTES && frame_end(&self.received) > MAX_HANDSHAKE_FRAME {
+            return Err(StreamError::Long);
+        }
         Ok(())
     }
 
-    fn handle_frame(&mut self, frame: &[u8]) -> Result<(), StreamError> {
+    /// A whole frame, its length included. A message is decrypted where it lies and shares the frame's memory.
+    fn handle_frame(&mut self, mut bytes: Vec<u8>) -> Result<(), StreamError> {
+        let frame = bytes.get_mut(LENGTH_BYTES..).unwrap_or_default();
         match &mut self.stage {
             Stage::Handshake(noise) => {
                 noise.read(frame).map_err(|_| StreamError::Handshake)?;
                 self.go_on()
             }
-            Stage::Header { .. } => self.handle_header(frame),
+            Stage::Header { .. } => {
+                let frame: &[u8] = frame;
+                self.handle_header(frame)
+            }
             Stage::Open { receive, .. } => {
                 if frame.len() < SEAL_OVERHEAD {
                     return Err(StreamError::Short);
                 }
-                let plaintext = receive.open(frame).ok_or(StreamError::Tampered)?;
-                // An empty message only keeps the connection alive.
-                if !plaintext.is_empty() {
-                    self.events.push_back(StreamEvent::Message(Bytes::from(plaintext)));
+                let within = receive.open_in_place(frame).ok_or(StreamError::Tampered)?;
+                let plaintext = within.start.saturating_add(LENGTH_BYTES)..within.end.saturating_add(LENGTH_BYTES);
+                if plaintext.is_empty() {
+                    // An empty message only keeps the connection alive.
+                    self.keeps_alive = true;
+                } else {
+                    self.events.push_back(StreamEvent::Message(Bytes::from(bytes).slice(plaintext)));
                 }
                 Ok(())
             }
@@ -243,18 +264,24 @@ impl SecretStream {
     pub fn deadline(&self) -> Option<Instant> {
         match self.stage {
             Stage::Handshake(_) | Stage::Header { .. } => Some(self.handshake_until),
+            Stage::Open { .. } if self.keeps_alive => Some(self.keep_alive_at.min(self.silent_at())),
             Stage::Open { .. } => Some(self.keep_alive_at),
             Stage::Failed => None,
         }
     }
 
-    /// Keeps the connection alive, or ends a handshake that takes too long.
+    fn silent_at(&self) -> Instant {
+        self.heard_at.after(SILENCE)
+    }
+
+    /// Keeps the connection alive, or ends a handshake that takes too long or a stream that fell silent.
     ///
     /// # Errors
     /// [`StreamError::Timeout`]: the stream is over.
     pub fn handle_deadline(&mut self, now: Instant) -> Result<(), StreamError> {
         self.now = now;
         match self.stage {
+            Stage::Open { .. } if self.keeps_alive && now >= self.silent_at() => Err(StreamError::Timeout),
             Stage::Open { .. } => {
                 if now >= self.keep_alive_at {
                     self.send(&[]);
@@ -301,6 +328,10 @@ const LENGTH_BYTES: usize = 3;
 pub const MAX_MESSAGE: usize = (1 << 24) - 1 - SEAL_OVERHEAD;
 /// A handshake must be over by then.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(15);
+/// Frames of the handshake are shorter than this (bytes).
+const MAX_HANDSHAKE_FRAME: usize = 1024;
+/// A peer that fills silence is gone when it has been silent this long.
+const SILENCE: Duration = Duration::from_secs(20);
 /// An empty message is sent after this silence of ours, as the reference does.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
@@ -390,10 +421,36 @@ mod tests {
     }
 
     #[test]
-    fn a_claimed_length_allocates_nothing_and_silence_ends_the_handshake() {
-        let (_, mut b) = pair();
+    fn a_claimed_length_allocates_nothing() {
+        let (mut a, mut b) = pair();
+        run(&mut a, &mut b, 4096);
         b.handle_bytes(Instant::ZERO, &Bytes::from_static(&[0xff, 0xff, 0xff, 1])).unwrap();
         assert!(b.received.capacity() < 1024);
+    }
+
+    #[test]
+    fn a_handshake_that_claims_to_be_long_ends_at_once() {
+        let (_, mut b) = pair();
+        let claim = Bytes::from_static(&[0xff, 0xff, 0xff, 1]);
+        assert_eq!(b.handle_bytes(Instant::ZERO, &claim), Err(StreamError::Long));
+    }
+
+    #[test]
+    fn a_peer_that_kept_the_stream_alive_and_falls_silent_is_gone() {
+        let (mut a, mut b) = pair();
+        run(&mut a, &mut b, 4096);
+        let at = a.deadline().unwrap();
+        a.handle_deadline(at).unwrap();
+        run(&mut a, &mut b, 4096);
+        let late = Instant::ZERO.after(SILENCE);
+        assert_eq!(b.handle_deadline(late), Err(StreamError::Timeout));
+        // One that never did may be silent for as long as it likes.
+        assert_eq!(a.handle_deadline(late), Ok(()));
+    }
+
+    #[test]
+    fn silence_ends_the_handshake() {
+        let (_, mut b) = pair();
         let late = b.deadline().unwrap();
         assert_eq!(b.handle_deadline(late), Err(StreamError::Timeout));
     }

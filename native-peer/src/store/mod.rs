@@ -1,31 +1,26 @@
-//! The durable store.
+//! The durable store: a log of write batches, and an index over it.
+//!
+//! [`log`] holds every batch as it came, blocks included; a block is written once and read from there. [`index`] is a
+//! copy-on-write tree of records, tree nodes and block places that follows the log in checkpoints; what is newer than
+//! the last checkpoint lives in memory and is replayed on open. `docs/storage.md` has the promises and the bytes.
+#![cfg_attr(
+    test,
+    allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")
+)]
 
-use corestore_core::storage::{MemoryStore, StorageError, StorageOp, StorageReply, Store};
-use std::path::Path;
+mod check;
+mod compact;
+pub mod disk;
+mod error;
+mod fault;
+mod file_store;
+mod index;
+mod log;
+mod options;
+mod reading;
+mod units;
 
-/// A store in a directory.
-#[derive(Debug)]
-pub struct FileStore {
-    memory: MemoryStore,
-}
-
-/// How to open a store.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct StoreOptions {}
-
-impl FileStore {
-    /// Opens the store in `directory`, making it when there is none.
-    ///
-    /// # Errors
-    /// [`StorageError`] names what is wrong with the directory.
-    pub fn open(_directory: &Path, _options: &StoreOptions) -> Result<Self, StorageError> {
-        Ok(Self { memory: MemoryStore::default() })
-    }
-}
-
-impl Store for FileStore {
-    fn execute(&mut self, op: StorageOp) -> Result<StorageReply, StorageError> {
-        self.memory.execute(op)
-    }
-}
+pub use check::{CheckReport, DamagedPlace};
+pub use error::OpenError;
+pub use file_store::{FileStore, StoreStats};
+pub use options::{DurabilityLevel, StoreOptions};

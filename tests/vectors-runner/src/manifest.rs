@@ -1,15 +1,14 @@
 //! Manifests and the keys they give.
 
-use crate::json::{self, fixed, hex, list};
+use crate::json::{self, Value, fixed, hex, list, text};
 use crate::report::Report;
 use corestore_core::crypto::{CoreKey, PublicKey, discovery_key};
 use corestore_core::encoding::{Decode, Encode};
 use corestore_core::manifest::{Manifest, Verifier};
-use serde_json::Value;
 
 pub(crate) fn manifest(file: &Value, report: &mut Report) {
     for entry in list(file, "entries") {
-        let name = &entry["name"];
+        let name = text(&entry["name"]);
         let ours = json::manifest(&entry["manifest"]);
         let bytes = hex(&entry["hex"]);
         report.equal(&format!("encode {name}"), &ours.to_bytes(), &bytes);
@@ -28,7 +27,8 @@ pub(crate) fn manifest(file: &Value, report: &mut Report) {
     let verifier = Verifier::new(compat, &CoreKey(fixed(&file["compatKey"]["key"])));
     report.check("compat key", verifier.is_ok_and(|verifier| verifier.is_compat()));
     for entry in list(file, "decodeErrors") {
+        entry["message"].skip("the reference's own text");
         let refused = entry["refused"].as_bool().expect("a flag");
-        report.equal(&entry["name"].to_string(), &Manifest::from_bytes(&hex(&entry["hex"])).is_err(), &refused);
+        report.equal(text(&entry["name"]), &Manifest::from_bytes(&hex(&entry["hex"])).is_err(), &refused);
     }
 }

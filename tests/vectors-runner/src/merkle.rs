@@ -1,11 +1,10 @@
 //! The tree at every length.
 
-use crate::json::{hex, list, node, number};
+use crate::json::{Value, hex, list, node, number};
 use crate::report::Report;
 use bytes::Bytes;
 use corestore_core::crypto::Hash;
 use corestore_core::merkle::{Roots, append};
-use serde_json::Value;
 use std::collections::BTreeMap;
 
 pub(crate) fn merkle(file: &Value, report: &mut Report) {
@@ -15,7 +14,11 @@ pub(crate) fn merkle(file: &Value, report: &mut Report) {
     for tree in list(file, "trees") {
         let length = number(&tree["length"]);
         while roots.length < length {
-            let block = Bytes::from(hex(&blocks.next().expect("a block")["hex"]));
+            let entry = blocks.next().expect("a block");
+            entry["seed"].skip("says how the bytes were made");
+            let block = Bytes::from(hex(&entry["hex"]));
+            report.equal("block index", &roots.length, &number(&entry["index"]));
+            report.equal("block size", &u64::try_from(block.len()).expect("small"), &number(&entry["size"]));
             let (longer, nodes) = append(&roots, &[block]);
             roots = longer;
             made.extend(nodes.into_iter().map(|node| (node.index, node)));

@@ -1,12 +1,10 @@
-//! Whole connections: Noise messages, headers and sealed frames; and the mux's frames.
+//! Whole connections: Noise messages, headers and sealed frames.
 
-use crate::json::{fixed, hex, list, number, text};
+use crate::json::{Value, fixed, hex, list, number, text};
 use crate::report::Report;
-use bytes::Bytes;
-use corestore_core::crypto::PublicKey;
-use corestore_core::protomux::{ChannelId, Mux, MuxEvent, MuxLimits};
+use corestore_core::crypto::namespace::{STREAM_INITIATOR, STREAM_RESPONDER};
+use corestore_core::crypto::{KeyPair, PublicKey, blake2b_keyed};
 use corestore_core::stream::{HEADER_BYTES, Noise, Pattern, Seal, Setup};
-use serde_json::Value;
 
 pub(crate) fn secret_stream(file: &Value, report: &mut Report) {
     for entry in list(file, "noise") {
@@ -14,6 +12,11 @@ pub(crate) fn secret_stream(file: &Value, report: &mut Report) {
     }
     for entry in list(file, "connections") {
         connection(entry, report);
+    }
+    for entry in list(file, "dh") {
+        report.check("a seed's public key", pair(&entry["secretKey"]).public_key().0 == hex(&entry["secretKey"])[32..]);
+        report.check("a public key", hex(&entry["publicKey"]).len() == 32);
+        entry["shared"].skip("the stream gives out no bare secret; every handshake above is made of them");
     }
 }
 
@@ -25,6 +28,15 @@ fn seed(side: &Value) -> [u8; 32] {
     hex(&side["secretKey"])[..32].try_into().expect("32 bytes")
 }
 
+fn pair(secret_key: &Value) -> KeyPair {
+    KeyPair::from_seed(hex(secret_key)[..32].try_into().expect("32 bytes"))
+}
+
+/// A side's public key is its secret key's.
+fn identity(side: &Value, report: &mut Report) {
+    report.equal("identity", &pair(&side["secretKey"]).public_key(), &PublicKey(fixed(&side["publicKey"])));
+}
+
 fn noise(entry: &Value, report: &mut Report) {
     let name = text(&entry["protocol"]);
     let pattern = if name.starts_with("Noise_IK") { Pattern::Ik } else { Pattern::Xx };
@@ -34,6 +46,11 @@ fn noise(entry: &Value, report: &mut Report) {
     let mut first = setup(pattern, (&ours, ephemeral[0]), &prologue, true);
     if pattern == Pattern::Ik {
         first.remote = Some(PublicKey(fixed(&entry["responder"]["publicKey"])));
+    }
+    identity(&entry["initiator"], report);
+    identity(&entry["responder"], report);
+    for draw in list(entry, "ephemeralSeeds") {
+        report.check("an ephemeral seed", draw["call"] == "crypto_sign_keypair");
     }
     let mut initiator = Noise::new(&first).expect("a handshake");
     let second = setup(pattern, (&theirs, ephemeral[1]), &prologue, false);
@@ -56,130 +73,64 @@ fn noise(entry: &Value, report: &mut Report) {
 }
 
 fn connection(entry: &Value, report: &mut Report) {
+    entry["rngLabel"].skip("names the pinned randomness; the draws themselves are in the file");
+    entry["datagrams"].skip("unordered messages travel over UDX only");
+    entry["sendKeys"].skip("inside the seal; every frame below depends on them");
     let draw = |call: &str| {
-        let draws = list(entry, "draws").iter().filter(|draw| draw["call"] == call);
+        let draws = list(entry, "draws").iter().filter(|draw| draw["call"] == *call);
         draws.map(|draw| hex(&draw["bytes"])).collect::<Vec<_>>()
     };
-    let ephemeral = draw("crypto_sign_keypair");
-    let headers = draw("secretstream_header");
-    let fixed_seed = |bytes: &Vec<u8>| <[u8; 32]>::try_from(bytes.as_slice()).expect("32 bytes");
-    let seeds = [seed(&entry["initiator"]), seed(&entry["responder"])];
-    let make = |side: usize| {
-        Noise::new(&setup(Pattern::Xx, (&seeds[side], fixed_seed(&ephemeral[side])), &[], side == 0)).expect("noise")
-    };
-    let mut sides = [make(0), make(1)];
-    let frames = list(entry, "frames");
-    for (turn, frame) in frames.iter().take(3).enumerate() {
-        let message = sides[turn % 2].write(&[]).expect("a message");
-        report.equal("handshake frame", &message, &hex(&frame["frame"])[3..].to_vec());
-        report.check("handshake read", sides[(turn + 1) % 2].read(&message).is_ok());
+    let (ephemeral, headers) = (draw("crypto_sign_keypair"), draw("secretstream_header"));
+    list(entry, "draws").iter().for_each(|draw| draw["bytes"].skip("what is left is drawn for datagrams"));
+    let sides = [&entry["initiator"], &entry["responder"]];
+    for side in sides {
+        identity(side, report);
+        report.check("seed", hex(&side["seed"]) == seed(side));
     }
-    let split = sides[0].finish().expect("finished");
+    let seeds = sides.map(seed);
+    let make = |side: usize| {
+        let ephemeral = ephemeral[side].as_slice().try_into().expect("32 bytes");
+        Noise::new(&setup(Pattern::Xx, (&seeds[side], ephemeral), &[], side == 0)).expect("noise")
+    };
+    let frames: Vec<(usize, Vec<u8>)> = list(entry, "frames").iter().map(|entry| frame(entry, report)).collect();
+    let mut noises = [make(0), make(1)];
+    for (turn, (from, frame)) in frames.iter().take(3).enumerate() {
+        report.equal("whose turn", from, &(turn % 2));
+        let message = noises[turn % 2].write(&[]).expect("a message");
+        report.equal("handshake frame", &message, frame);
+        report.check("handshake read", noises[(turn + 1) % 2].read(&message).is_ok());
+    }
+    let split = noises[0].finish().expect("finished");
     report.equal("handshake hash", &split.hash, &fixed(&entry["handshakeHash"]));
     report.equal("initiator's key", &split.send, &fixed(&entry["split"]["initiatorTx"]));
+    report.equal("responder's key", &split.receive, &fixed(&entry["split"]["initiatorRx"]));
+    report.equal("handshake frames", &number(&entry["handshakeFrames"]), &5);
     let keys = [split.send, split.receive];
-    let ids = ["initiatorStreamId", "responderStreamId"];
+    let ids = [("initiatorStreamId", STREAM_INITIATOR), ("responderStreamId", STREAM_RESPONDER)];
     let mut seals: Vec<(Seal, Seal)> = Vec::new();
-    for side in 0..2 {
+    for (side, (id, namespace)) in ids.into_iter().enumerate() {
+        let id = hex(&entry[id]);
+        report.check("stream id", blake2b_keyed(&split.hash, &[namespace.as_ref()]).0 == id[..]);
         let header: [u8; HEADER_BYTES] = headers[side].as_slice().try_into().expect("a header");
-        let frame = [hex(&entry[ids[side]]), header.to_vec()].concat();
-        report.equal("header frame", &frame, &hex(&frames[3 + side]["frame"])[3..].to_vec());
+        report.equal("header frame", &frames[3 + side], &(side, [id, header.to_vec()].concat()));
         seals.push((Seal::new(&keys[side], &header), Seal::new(&keys[side], &header)));
     }
-    for (frame, message) in frames[5..].iter().zip(list(entry, "messages")) {
-        let side = usize::from(frame["from"] != "initiator");
-        let (plain, sealed) = (hex(&message["plain"]), hex(&frame["frame"])[3..].to_vec());
+    report.equal("messages", &(frames.len() - 5), &list(entry, "messages").len());
+    for ((from, sealed), message) in frames[5..].iter().zip(list(entry, "messages")) {
+        report.equal("sender", from, &usize::from(message["from"] != "initiator"));
+        let plain = hex(&message["plain"]);
         let mut out = Vec::new();
-        seals[side].0.seal(&plain, &mut out);
-        report.check("seal", out == sealed);
-        report.check("open", seals[side].1.open(&sealed) == Some(plain));
+        seals[*from].0.seal(&plain, &mut out);
+        report.check("seal", out == *sealed);
+        report.check("open", seals[*from].1.open(sealed) == Some(plain));
     }
 }
 
-/// Each side's frames are taken in by the other; what it is told must be what the file says.
-pub(crate) fn protomux(file: &Value, report: &mut Report) {
-    for scene in list(file, "scenes") {
-        let name = text(&scene["name"]);
-        if name.starts_with("alias") {
-            // Their own protocol names; ours are checked with `hypercore` as the alias.
-            continue;
-        }
-        for listener in ["a", "b"] {
-            let mut told = listen(scene, listener);
-            let mut expected: Vec<String> = list(scene, "received")
-                .iter()
-                .filter(|entry| entry["to"] == listener && entry["close"] != "local")
-                .map(|entry| match (entry["open"].as_str(), entry["close"].as_str()) {
-                    (Some(handshake), _) => format!("open {handshake}"),
-                    (_, Some(_)) => "close".to_owned(),
-                    _ => format!("message {}", number(&entry["type"])),
-                })
-                .collect();
-            // Which of two channels is told of first is no part of the protocol.
-            told.sort();
-            expected.sort();
-            report.equal(&format!("{name}: what {listener} hears"), &told, &expected);
-        }
-    }
-}
-
-/// Replays the other side's frames into a mux that opens whatever `listener` opened, in that order.
-fn listen(scene: &Value, listener: &str) -> Vec<String> {
-    let mut mux = Mux::new(MuxLimits::default(), &[]);
-    let mut channels: Vec<ChannelId> = Vec::new();
-    let mut told = Vec::new();
-    for entry in list(scene, "frames") {
-        let bytes = Bytes::from(hex(&entry["frame"]));
-        if entry["from"] == listener {
-            own_frame(&bytes, &mut mux, &mut channels);
-        } else {
-            mux.handle_message(&bytes).expect("a good frame");
-        }
-    }
-    while let Some(event) = mux.poll_event() {
-        match event {
-            MuxEvent::Opened { handshake, .. } => {
-                let text = handshake.get(1..).unwrap_or_default();
-                told.push(format!("open {}", String::from_utf8_lossy(text)));
-            }
-            MuxEvent::Message { kind, .. } if kind < 2 => told.push(format!("message {kind}")),
-            MuxEvent::Closed { .. } => told.push("close".to_owned()),
-            _ => {}
-        }
-    }
-    told
-}
-
-/// Does what a frame of our own shows that we did: opens and closes.
-fn own_frame(bytes: &Bytes, mux: &mut Mux, channels: &mut Vec<ChannelId>) {
-    use corestore_core::encoding::Reader;
-    let mut reader = Reader::new(bytes);
-    let (channel, kind) = (reader.uint("").expect("a channel"), reader.uint("").expect("a number"));
-    if channel != 0 {
-        return;
-    }
-    let kind = if kind == 0 {
-        // A batch that begins with an open on the control channel.
-        let (inner, _) = (reader.uint("").expect("a channel"), reader.uint("").expect("a length"));
-        if inner != 0 {
-            return;
-        }
-        reader.uint("").expect("a number")
-    } else {
-        kind
-    };
-    let id = reader.uint("").expect("a channel");
-    match kind {
-        1 => {
-            let protocol = reader.string("").expect("a protocol");
-            let named = reader.optional_buffer("").expect("an id").map(<[u8]>::to_vec);
-            channels.extend(mux.open(&protocol, named.as_deref(), &[]));
-        }
-        3 => {
-            if let Some(channel) = channels.get(usize::try_from(id).expect("small") - 1) {
-                mux.close(*channel);
-            }
-        }
-        _ => {}
-    }
+/// The sender (0 for the initiator) and a frame's content behind its 3-byte length.
+fn frame(entry: &Value, report: &mut Report) -> (usize, Vec<u8>) {
+    let bytes = hex(&entry["frame"]);
+    let (length, content) = bytes.split_at(3);
+    let claimed = u32::from_le_bytes([length[0], length[1], length[2], 0]);
+    report.equal("frame length", &u32::try_from(content.len()).expect("small"), &claimed);
+    (usize::from(entry["from"] != "initiator"), content.to_vec())
 }

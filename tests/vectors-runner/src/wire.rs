@@ -1,7 +1,7 @@
 //! The replication messages, from their fields to bytes and back.
 
 use crate::crypto::capabilities;
-use crate::json::{self, fixed, hex, list, node, number, text};
+use crate::json::{self, Value, fixed, hex, list, node, number, present, text};
 use crate::report::Report;
 use bytes::Bytes;
 use corestore_core::crypto::Hash;
@@ -11,10 +11,11 @@ use corestore_core::merkle::{
     TreeIndex,
 };
 use corestore_core::replication::{Data, Handshake, Message, Request, Sync, Want};
-use serde_json::Value;
 
 pub(crate) fn wire_messages(file: &Value, report: &mut Report) {
     capabilities(file, report);
+    report.check("protocol", file["protocol"] == "hypercore/alpha");
+    report.check("alias", list(file, "aliases").iter().all(|alias| *alias == *"hypercore"));
     for entry in list(file, "entries") {
         let (name, bytes) = (text(&entry["name"]), hex(&entry["hex"]));
         let Some(kind) = entry["type"].as_u64() else {
@@ -36,7 +37,8 @@ pub(crate) fn wire_messages(file: &Value, report: &mut Report) {
     }
 }
 
-fn handshake(value: &Value) -> Handshake {
+/// What each side says when it opens the channel.
+pub(crate) fn handshake(value: &Value) -> Handshake {
     Handshake { seeks: flag(value, "seeks"), capability: Hash(fixed(&value["capability"])) }
 }
 
@@ -46,10 +48,6 @@ fn flag(value: &Value, key: &str) -> bool {
 
 fn field(value: &Value, key: &str) -> u64 {
     if value[key].is_null() { 0 } else { number(&value[key]) }
-}
-
-fn present(value: &Value) -> Option<&Value> {
-    (!value.is_null()).then_some(value)
 }
 
 fn nodes(value: &Value, key: &str) -> Vec<Node> {

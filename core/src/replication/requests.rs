@@ -1,0 +1,303 @@
+//! Our requests: their numbers, whom they were sent to, how many a peer may have, and what is under way to the store.
+
+use super::effect::{DemandId, Effect, PeerId};
+use super::replicator::Replicator;
+use super::view::CoreView;
+use super::wire::{Message, Request};
+use crate::log::Bitfield;
+use crate::merkle::ProofRequest;
+use crate::time::{Duration, Instant};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+
+/// One request of ours.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InFlight {
+    pub(super) peer: PeerId,
+    pub(super) proof: ProofRequest,
+    pub(super) fork: u64,
+    pub(super) purpose: Purpose,
+    pub(super) sent: Instant,
+    /// The peer's round when it was sent.
+    round: u64,
+}
+
+/// What a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A block, a longer tree, or both.
+    Data,
+    /// The manifest alone.
+    Manifest,
+    /// A byte that is looked for.
+    Seek(DemandId),
+    /// Where a newer fork begins.
+    Fork,
+}
+
+impl InFlight {
+    pub(super) fn block(&self) -> Option<u64> {
+        self.proof.block.map(|block| block.index)
+    }
+
+    pub(super) fn is_upgrade(&self) -> bool {
+        self.purpose == Purpose::Data && self.proof.upgrade.is_some()
+    }
+}
+
+/// What a peer gave and the store has yet to take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Storing {
+    pub(super) fork: u64,
+    pub(super) block: Option<u64>,
+    pub(super) upgrade: bool,
+    pub(super) purpose: Purpose,
+}
+
+/// Everything that is asked for or on its way to the store.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    by_id: BTreeMap<u64, InFlight>,
+    /// Numbers that may be used again, and the largest ever used: numbers stay small, as the reference's do.
+    free: Vec<u64>,
+    issued: u64,
+    /// Who is asked for a block.
+    asked: BTreeMap<u64, Vec<u64>>,
+    /// Per peer, in the order of its commits.
+    storing: BTreeMap<PeerId, VecDeque<Storing>>,
+    stored_next: BTreeSet<u64>,
+    /// Blocks asked for or on their way to the store.
+    pub(super) busy: Bitfield,
+    /// An upgrade is asked for, or on its way to the store.
+    pub(super) upgrading: bool,
+    /// The manifest alone is.
+    pub(super) manifest: bool,
+}
+
+impl Requests {
+    pub(super) fn get(&self, id: u64) -> Option<&InFlight> {
+        self.by_id.get(&id)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_id.is_empty() && self.storing.is_empty()
+    }
+
+    /// Every request under way.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &InFlight)> {
+        self.by_id.iter().map(|(id, request)| (*id, request))
+    }
+
+    /// The requests for a block.
+    pub(super) fn for_block(&self, index: u64) -> &[u64] {
+        self.asked.get(&index).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Blocks that are asked for, with their requests.
+    pub(super) fn blocks(&self) -> impl Iterator<Item = (u64, &[u64])> {
+        self.asked.iter().map(|(index, ids)| (*index, ids.as_slice()))
+    }
+
+    fn add(&mut self, request: InFlight) -> u64 {
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.issued = self.issued.saturating_add(1);
+            self.issued
+        });
+        if let Some(index) = request.block() {
+            self.asked.entry(index).or_default().push(id);
+            self.busy.set(index, true);
+        }
+        self.upgrading |= request.is_upgrade();
+        self.manifest |= request.purpose == Purpose::Manifest;
+        self.by_id.insert(id, request);
+        id
+    }
+
+    /// Forgets a request; its block stays busy and its number taken.
+    fn take(&mut self, id: u64) -> Option<InFlight> {
+        let request = self.by_id.remove(&id)?;
+        if let Some(index) = request.block()
+            && let Some(ids) = self.asked.get_mut(&index)
+        {
+            ids.retain(|of| *of != id);
+            if ids.is_empty() {
+                self.asked.remove(&index);
+            }
+        }
+        Some(request)
+    }
+
+    /// True when nobody is asked for the block and it is not on its way to the store: it is not busy any more.
+    fn settle_block(&mut self, index: u64) -> bool {
+        let idle = !self.asked.contains_key(&index) && !self.stored_next.contains(&index);
+        if idle {
+            self.busy.set(index, false);
+        }
+        idle
+    }
+
+    pub(super) fn store(&mut self, peer: PeerId, storing: Storing) {
+        self.stored_next.extend(storing.block);
+        self.storing.entry(peer).or_default().push_back(storing);
+    }
+
+    /// The oldest of what a peer gave was stored, or could not be.
+    pub(super) fn stored(&mut self, peer: PeerId) -> Option<Storing> {
+        let queue = self.storing.get_mut(&peer)?;
+        let oldest = queue.pop_front();
+        if queue.is_empty() {
+            self.storing.remove(&peer);
+        }
+        let oldest = oldest?;
+        if let Some(index) = oldest.block {
+            self.stored_next.remove(&index);
+            self.settle_block(index);
+        }
+        self.upgrading &= !oldest.upgrade;
+        self.manifest &= oldest.purpose != Purpose::Manifest;
+        Some(oldest)
+    }
+
+    fn storing_of(&self, peer: PeerId) -> usize {
+        self.storing.get(&peer).map_or(0, VecDeque::len)
+    }
+}
+
+impl Replicator {
+    /// Sends a request and remembers it.
+    pub(super) fn request(&mut self, view: &CoreView<'_>, peer: PeerId, proof: ProofRequest, purpose: Purpose) -> u64 {
+        let Some(entry) = self.peers.get_mut(&peer) else { return 0 };
+        let sync = entry.sync.unwrap_or_default();
+        let request = InFlight { peer, proof, fork: sync.fork, purpose, sent: self.now, round: entry.round };
+        let id = self.requests.add(request);
+        entry.in_flight.insert(id);
+        let manifest = view.manifest.is_none() && (sync.has_manifest || purpose == Purpose::Fork);
+        let priority = u64::from(request.block().is_some_and(|index| self.demands.wants_block(index)));
+        self.send(peer, Message::Request(Request { id, fork: sync.fork, proof, manifest, priority }));
+        id
+    }
+
+    /// A request was answered: its number is free, and so are those cancelled before it was sent.
+    pub(super) fn take_answered(&mut self, id: u64) -> Option<InFlight> {
+        let request = self.requests.take(id)?;
+        self.requests.free.push(id);
+        if let Some(entry) = self.peers.get_mut(&request.peer) {
+            entry.in_flight.remove(&id);
+            let took = self.now.since(request.sent);
+            let known = entry.round_trip;
+            // The shortest of late ones: a full window makes answers late, which says nothing of the way.
+            entry.round_trip = if known.is_zero() || took < known { took } else { known + (took - known) / 64 };
+            while let Some((_, free)) = entry.cancelled.front().filter(|(round, _)| *round <= request.round) {
+                self.requests.free.push(*free);
+                entry.cancelled.pop_front();
+            }
+        }
+        Some(request)
+    }
+
+    /// Takes a request back. Its number is used again only after a later request was answered, for the answer may be
+    /// under way.
+    pub(super) fn cancel_request(&mut self, id: u64) -> Option<InFlight> {
+        let request = self.requests.take(id)?;
+        if let Some(entry) = self.peers.get_mut(&request.peer) {
+            entry.in_flight.remove(&id);
+            entry.round = entry.round.saturating_add(1);
+            entry.cancelled.push_back((entry.round, id));
+            self.send(request.peer, Message::Cancel { request: id });
+        }
+        Some(request)
+    }
+
+    /// A peer is gone: its requests are nobody's, and their numbers free, since its channel is over.
+    pub(super) fn drop_requests(&mut self, in_flight: BTreeSet<u64>, cancelled: VecDeque<(u64, u64)>) {
+        self.requests.free.extend(cancelled.into_iter().map(|(_, id)| id));
+        for id in in_flight {
+            if let Some(request) = self.requests.take(id) {
+                self.requests.free.push(id);
+                self.give_back(request.block(), request.is_upgrade(), request.purpose);
+            }
+        }
+    }
+
+    /// What a request was for must be asked again.
+    pub(super) fn give_back(&mut self, block: Option<u64>, upgrade: bool, purpose: Purpose) {
+        if let Some(index) = block
+            && self.requests.settle_block(index)
+        {
+            self.demands.requeue(index);
+        }
+        self.requests.upgrading &= !upgrade;
+        match purpose {
+            Purpose::Manifest => self.requests.manifest = false,
+            Purpose::Seek(demand) => {
+                if let Some(seek) = self.demands.seeks.get_mut(&demand) {
+                    seek.busy = false;
+                }
+            }
+            Purpose::Data | Purpose::Fork => {}
+        }
+    }
+
+    /// Takes back every request for a block that nobody wants any more.
+    pub(super) fn cancel_block(&mut self, index: u64) {
+        for id in self.requests.for_block(index).to_vec() {
+            // The longer tree that was asked for along with it is wanted still.
+            if self.requests.get(id).is_some_and(|request| request.is_upgrade()) {
+                continue;
+            }
+            self.cancel_request(id);
+        }
+        self.requests.settle_block(index);
+    }
+
+    /// A block is here: whoever else was asked for it need not answer.
+    pub(super) fn cancel_others(&mut self, index: u64) {
+        for id in self.requests.for_block(index).to_vec() {
+            if let Some(request) = self.cancel_request(id)
+                && request.is_upgrade()
+            {
+                self.requests.upgrading = false;
+            }
+        }
+    }
+
+    /// True when a peer may be asked for more.
+    pub(super) fn has_room(&self, view: &CoreView<'_>, peer: PeerId) -> bool {
+        let Some(entry) = self.peers.get(&peer) else { return false };
+        let window = self.window(view, entry.round_trip);
+        entry.in_flight.len() < window
+            && self.requests.storing_of(peer) < window.saturating_mul(2)
+            && entry.cancelled.len() < self.config.max_cancelled
+    }
+
+    /// Requests a peer may have unanswered: more for a far one, fewer for large blocks.
+    fn window(&self, view: &CoreView<'_>, round_trip: Duration) -> usize {
+        let config = &self.config;
+        let unit = config.long_round_trip.as_millis().max(1);
+        let peers = u128::try_from(self.peers.len()).unwrap_or(u128::MAX).max(1);
+        let base = u128::try_from(config.window).unwrap_or(u128::MAX);
+        // Several far peers share what one would get.
+        let scaled = base.saturating_mul(round_trip.as_millis()).saturating_mul(peers.min(2)) / unit / peers;
+        let window = usize::try_from(scaled).unwrap_or(usize::MAX).clamp(config.window, config.max_window);
+        let by_bytes = config.window_bytes.checked_div(average_block(view)).unwrap_or(u64::MAX);
+        let by_bytes = usize::try_from(by_bytes).unwrap_or(usize::MAX).max(2);
+        window.max(config.min_window).min(by_bytes)
+    }
+
+    /// When the oldest block asked for may be asked of another peer too.
+    pub(super) fn hotswap_at(&self) -> Option<Instant> {
+        self.hotswap_at.filter(|_| self.peers.len() > 1 && !self.requests.asked.is_empty())
+    }
+
+    /// An effect carried over to the store.
+    pub(super) fn accept_effect(&mut self, peer: PeerId, storing: Storing, effect: Effect) {
+        self.requests.store(peer, storing);
+        self.effect(effect);
+    }
+}
+
+/// Bytes of this core's blocks on average; 0 when it has none.
+pub(super) fn average_block(view: &CoreView<'_>) -> u64 {
+    let roots = &view.head.roots;
+    roots.byte_length.checked_div(roots.length).unwrap_or(0)
+}

@@ -1,0 +1,79 @@
+//! The program `corestore`: writes, reads and looks after stores.
+#![cfg_attr(
+    test,
+    allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")
+)]
+
+mod address;
+mod append;
+mod batches;
+mod cat;
+mod failure;
+mod filler;
+mod follow;
+mod info;
+mod input;
+mod ls;
+mod output;
+mod progress;
+mod read;
+mod selection;
+mod stop;
+mod truncate;
+mod verify;
+mod write;
+
+use clap::{Parser, Subcommand};
+use failure::Failure;
+use std::process::ExitCode;
+
+/// Signed, append-only logs, shared between peers.
+#[derive(Debug, Parser)]
+#[command(name = "corestore", version, about, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write lines from standard input to two cores that a third one names, and serve them.
+    Write(write::WriteArguments),
+    /// Follow every core that a core's first block names, from peers.
+    Read(read::ReadArguments),
+    /// Show what is known of a store, or of one core in it.
+    Info(info::InfoArguments),
+    /// List the cores of a store.
+    Ls(ls::LsArguments),
+    /// Print a core's stored blocks.
+    Cat(cat::CatArguments),
+    /// Append blocks to a core of a store at rest.
+    Append(append::AppendArguments),
+    /// Cut a core of a store at rest; it goes on as the next fork.
+    Truncate(truncate::TruncateArguments),
+    /// Hash everything again and say where a store is damaged.
+    Verify(verify::VerifyArguments),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Write(arguments) => write::run(arguments).await,
+        Command::Read(arguments) => read::run(arguments).await,
+        Command::Info(arguments) => info::run(arguments).await,
+        Command::Ls(arguments) => ls::run(arguments).await,
+        Command::Cat(arguments) => cat::run(arguments).await,
+        Command::Append(arguments) => append::run(arguments).await,
+        Command::Truncate(arguments) => truncate::run(arguments).await,
+        Command::Verify(arguments) => verify::run(arguments).await,
+    };
+    match result {
+        Ok(code) => code,
+        // Whoever read our output has gone: nobody is left to tell.
+        Err(Failure::OutputGone) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("corestore: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! The machine and its store behind one lock. Whoever needs it enters in place: gives it one fact or command, carries
+//! out everything it asks for, and leaves. Only what must wait for peers or time waits, on a oneshot.
+
+use crate::any_store::AnyStore;
+use crate::connection::Outgoing;
+use crate::events::{CoreEvent, StoreEvent, Told, translate};
+use crate::request::{Answer, Failure, Request};
+use crate::subscription::{Publisher, Subscription};
+use corestore_core::corestore::{
+    Config, ConnectionId, Corestore as Sans, Event, Input, Output, RequestId, Role, SessionId,
+};
+use corestore_core::crypto::DiscoveryKey;
+use corestore_core::storage::{StorageError, StorageOp, StorageReply, Store};
+use corestore_core::time::Instant;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Notify, oneshot};
+
+/// One store's machine, shared by its handles, connections and timer.
+pub(crate) struct Machine {
+    state: Mutex<State>,
+    epoch: std::time::Instant,
+    /// Told when a deadline earlier than the one the timer sleeps for appears.
+    pub(crate) timer: Arc<Notify>,
+    /// Told when a connection's task ends.
+    pub(crate) vacated: Notify,
+}
+
+struct State {
+    machine: Sans,
+    /// `None` once closed.
+    store: Option<AnyStore>,
+    waiters: HashMap<RequestId, oneshot::Sender<Answer>>,
+    /// Answers nobody waits for yet: those to the command that is just being given.
+    answered: Vec<(RequestId, Answer)>,
+    connections: HashMap<ConnectionId, Arc<Outgoing>>,
+    touched: Vec<ConnectionId>,
+    cores: HashMap<DiscoveryKey, Publisher<CoreEvent>>,
+    events: Publisher<StoreEvent>,
+    deadline: Option<Instant>,
+    armed: Option<Instant>,
+    last_connection: u64,
+}
+
+impl fmt::Debug for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Machine").finish_non_exhaustive()
+    }
+}
+
+impl Machine {
+    pub(crate) fn new(config: Config, seed: [u8; 32], store: AnyStore) -> Arc<Self> {
+        let mut state = State {
+            machine: Sans::new(config, seed, Instant::ZERO),
+            store: Some(store),
+            waiters: HashMap::new(),
+            answered: Vec::new(),
+            connections: HashMap::new(),
+            touched: Vec::new(),
+            cores: HashMap::new(),
+            events: Publisher::default(),
+            deadline: None,
+            armed: None,
+            last_connection: 0,
+        };
+        state.drain(Instant::ZERO);
+        Arc::new(Self {
+            state: Mutex::new(state),
+            epoch: std::time::Instant::now(),
+            timer: Arc::new(Notify::new()),
+            vacated: Notify::new(),
+        })
+    }
+
+    /// Gives a command; its answer is there at once unless peers or time are needed.
+    pub(crate) fn request(self: &Arc<Self>, command: impl FnOnce(&mut Sans) -> RequestId) -> Request {
+        let now = self.now();
+        let mut state = self.lock();
+        if state.store.is_none() {
+            return Request::answered(Err(Failure::Closed));
+        }
+        state.machine.set_now(now);
+        let id = command(&mut state.machine);
+        self.finish(&mut state, now);
+        let found = state.answered.iter().position(|(request, _)| *request == id);
+        let answer = found.map(|at| state.answered.swap_remove(at).1);
+        state.answered.clear();
+        match answer {
+            Some(answer) => Request::answered(answer),
+            None => {
+                let (sender, receiver) = oneshot::channel();
+                state.waiters.insert(id, sender);
+                Request::waiting(Arc::clone(self), id, receiver)
+            }
+        }
+    }
+
+    /// Gives up a request nobody waits for any more.
+    pub(crate) fn cancel(&self, request: RequestId) {
+        let now = self.now();
+        let mut state = self.lock();
+        if state.waiters.remove(&request).is_some() && state.store.is_some() {
+            state.machine.set_now(now);
+            state.machine.cancel(request);
+            self.finish(&mut state, now);
+            state.answered.clear();
+        }
+    }
+
+    /// Closes a session nobody holds any more.
+    pub(crate) fn drop_session(self: &Arc<Self>, session: SessionId) {
+        drop(self.request(|machine| machine.close_session(session)));
+    }
+
+    /// Reads something that needs no command.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&Sans) -> T) -> T {
+        look(&self.lock().machine)
+    }
+
+    /// Gives a fact.
+    pub(crate) fn input(&self, input: Input) {
+        self.act(|machine, now| machine.handle_input(now, input));
+    }
+
+    /// Does something that has no answer.
+    pub(crate) fn act(&self, act: impl FnOnce(&mut Sans, Instant)) {
+        let now = self.now();
+        let mut state = self.lock();
+        if state.store.is_some() {
+            state.machine.set_now(now);
+            act(&mut state.machine, now);
+            self.finish(&mut state, now);
+            state.answered.clear();
+        }
+    }
+
+    /// Makes room for a connection and starts its handshake; `None` when the store is closed.
+    pub(crate) fn connect(&self, role: Role) -> Option<(ConnectionId, Arc<Outgoing>)> {
+        let now = self.now();
+        let mut state = self.lock();
+        state.store.as_ref()?;
+        state.last_connection = state.last_connection.saturating_add(1);
+        let connection = ConnectionId(state.last_connection);
+        let outgoing = Arc::new(Outgoing::default());
+        state.connections.insert(connection, Arc::clone(&outgoing));
+        state.machine.handle_input(now, Input::Opened { connection, role });
+        self.finish(&mut state, now);
+        Some((connection, outgoing))
+    }
+
+    /// The byte stream of a connection is gone.
+    pub(crate) fn disconnect(&self, connection: ConnectionId) {
+        self.input(Input::Closed { connection });
+        self.lock().connections.remove(&connection);
+        self.vacated.notify_waiters();
+    }
+
+    pub(crate) fn subscribe(&self, core: DiscoveryKey) -> Subscription<CoreEvent> {
+        let mut state = self.lock();
+        let closed = state.store.is_none();
+        state.cores.retain(|_, publisher| !publisher.is_idle());
+        state.cores.entry(core).or_default().subscribe(closed)
+    }
+
+    pub(crate) fn subscribe_store(&self) -> Subscription<StoreEvent> {
+        let mut state = self.lock();
+        let closed = state.store.is_none();
+        state.events.subscribe(closed)
+    }
+
+    /// Ends every connection; true while some are still at it.
+    pub(crate) fn hang_up(&self) -> bool {
+        let ids: Vec<ConnectionId> = self.lock().connections.keys().copied().collect();
+        self.act(|machine, _| ids.iter().for_each(|id| machine.close_connection(*id)));
+        !ids.is_empty()
+    }
+
+    /// True when no connection is left.
+    pub(crate) fn is_vacant(&self) -> bool {
+        self.lock().connections.is_empty()
+    }
+
+    /// Takes the store out: nothing works from here on. `None` when it was closed before.
+    pub(crate) fn shut(&self) -> Option<AnyStore> {
+        let mut state = self.lock();
+        let store = state.store.take()?;
+        state.waiters.clear();
+        state.cores.values_mut().for_each(Publisher::close);
+        state.events.close();
+        self.timer.notify_one();
+        Some(store)
+    }
+
+    /// Gives the due deadline and says when to come again; `None` when the store is closed.
+    pub(crate) fn tick(&self) -> Option<Option<std::time::Instant>> {
+        let now = self.now();
+        let mut state = self.lock();
+        state.store.as_ref()?;
+        if state.deadline.is_some_and(|at| at <= now) {
+            state.machine.handle_input(now, Input::Deadline);
+            state.drain(now);
+        }
+        state.armed = state.deadline;
+        Some(state.armed.map(|at| self.epoch + std::time::Duration::from_micros(at.as_micros())))
+    }
+
+    fn finish(&self, state: &mut State, now: Instant) {
+        state.drain(now);
+        let earlier = match (state.deadline, state.armed) {
+            (Some(deadline), Some(armed)) => deadline < armed,
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        if earlier {
+            state.armed = state.deadline;
+            self.timer.notify_one();
+        }
+    }
+
+    fn now(&self) -> Instant {
+        Instant::from_micros(u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.timer.notify_one();
+    }
+}
+
+impl State {
+    /// Carries out everything the machine asks for, until it is idle.
+    fn drain(&mut self, now: Instant) {
+        loop {
+            match self.machine.poll_output() {
+                Output::Transmit { connection, bytes } => {
+                    if let Some(outgoing) = self.connections.get(&connection) {
+                        outgoing.push(bytes);
+                        self.touched.push(connection);
+                    }
+                }
+                Output::Close { connection, reason } => {
+                    if let Some(outgoing) = self.connections.get(&connection) {
+                        outgoing.finish(reason);
+                        self.touched.push(connection);
+                    }
+                }
+                Output::Storage { op, request } => {
+                    let result = self.execute(request);
+                    self.machine.handle_input(now, Input::Stored { op, result });
+                }
+                Output::Event(Event::Resolved { request, result }) => self.answer(request, result),
+                Output::Event(event) => self.tell(event),
+                Output::Idle { deadline } => {
+                    self.deadline = deadline;
+                    break;
+                }
+            }
+        }
+        for connection in self.touched.drain(..) {
+            if let Some(outgoing) = self.connections.get(&connection) {
+                outgoing.wake();
+            }
+        }
+    }
+
+    fn execute(&mut self, request: StorageOp) -> Result<StorageReply, StorageError> {
+        match &mut self.store {
+            Some(store) => store.execute(request),
+            None => Err(StorageError::Broken("it was closed".to_owned())),
+        }
+    }
+
+    fn answer(
+        &mut self,
+        request: RequestId,
+        result: Result<corestore_core::corestore::Outcome, corestore_core::corestore::CommandError>,
+    ) {
+        let answer = result.map_err(Failure::Command);
+        match self.waiters.remove(&request) {
+            // A caller that is just giving up hears nothing, as it asked.
+            Some(waiter) => drop(waiter.send(answer)),
+            None => self.answered.push((request, answer)),
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        match translate(event) {
+            Told::Core(core, event) => {
+                if let Some(publisher) = self.cores.get_mut(&core) {
+                    publisher.publish(&event);
+                }
+            }
+            Told::Store(event) => {
+                if let StoreEvent::Disconnected { connection, reason } = &event
+                    && let Some(outgoing) = self.connections.get(connection)
+                {
+                    outgoing.finish(reason.clone());
+                    self.touched.push(*connection);
+                }
+                self.events.publish(&event);
+            }
+            Told::Nothing => {}
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The narrow seam to the disk: names, files, syncing. A test puts a disk of its own here that fills up, loses writes
+//! or stops at any step.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, IoSlice, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where a store's files live. Names have the form `file` or `folder/file`.
+pub trait Disk: Debug + Send + Sync {
+    /// The files of a folder; none when there is no such folder.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    fn list(&self, folder: &str) -> io::Result<BTreeSet<String>>;
+
+    /// A new, empty file in place of any old one; makes its folder.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
+
+    /// An existing file.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] and others of the operating system.
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Makes the names in a folder survive a power cut.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    fn sync_folder(&self, folder: &str) -> io::Result<()>;
+}
+
+/// One file.
+pub trait DiskFile: Debug + Send + Sync {
+    /// Its length in bytes.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    fn size(&self) -> io::Result<u64>;
+
+    /// Fills `buffer` from `offset` on.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::UnexpectedEof`] when the file ends before, and others of the operating system.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
+
+    /// Writes `parts` one after the other from `offset` on; a failure may leave some of the bytes written.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    fn write_at(&self, offset: u64, parts: &mut [IoSlice<'_>]) -> io::Result<()>;
+
+    /// Cuts the file.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    fn set_size(&self, size: u64) -> io::Result<()>;
+
+    /// Makes what was written survive a power cut.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// A directory of the file system, locked for its owner.
+#[derive(Debug)]
+pub(super) struct Directory {
+    path: PathBuf,
+    read_only: bool,
+    _lock: Option<File>,
+}
+
+impl Directory {
+    /// Makes the directory where needed and takes its lock: alone to write, shared to read.
+    pub(super) fn open(path: &Path, read_only: bool) -> io::Result<Self> {
+        if read_only {
+            if !fs::metadata(path)?.is_dir() {
+                return Err(io::ErrorKind::NotADirectory.into());
+            }
+        } else {
+            fs::create_dir_all(path)?;
+        }
+        let lock = lock(&path.join(LOCK), read_only)?;
+        Ok(Self { path: path.to_path_buf(), read_only, _lock: lock })
+    }
+}
+
+/// A reader takes a shared lock where there is a lock file; a copied store may have none.
+fn lock(path: &Path, read_only: bool) -> io::Result<Option<File>> {
+    let opened = if read_only {
+        File::open(path)
+    } else {
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
+    };
+    let file = match opened {
+        Ok(file) => file,
+        Err(error) if read_only && error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let locked = if read_only { file.try_lock_shared() } else { file.try_lock() };
+    match locked {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+impl Disk for Directory {
+    fn list(&self, folder: &str) -> io::Result<BTreeSet<String>> {
+        let entries = match fs::read_dir(self.path.join(folder)) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+            Err(error) => return Err(error),
+        };
+        entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let path = self.path.join(name);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
+        Ok(Arc::new(PlainFile(file)))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let file = OpenOptions::new().read(true).write(!self.read_only).open(self.path.join(name))?;
+        Ok(Arc::new(PlainFile(file)))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.path.join(name))
+    }
+
+    fn sync_folder(&self, folder: &str) -> io::Result<()> {
+        File::open(self.path.join(folder))?.sync_all()
+    }
+}
+
+#[derive(Debug)]
+struct PlainFile(File);
+
+impl DiskFile for PlainFile {
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.0.read_exact_at(buffer, offset)
+    }
+
+    fn write_at(&self, offset: u64, mut parts: &mut [IoSlice<'_>]) -> io::Result<()> {
+        if let [part] = parts {
+            return self.0.write_all_at(part, offset);
+        }
+        let mut file = &self.0;
+        file.seek(SeekFrom::Start(offset))?;
+        IoSlice::advance_slices(&mut parts, 0);
+        while !parts.is_empty() {
+            match file.write_vectored(parts) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => IoSlice::advance_slices(&mut parts, written),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn set_size(&self, size: u64) -> io::Result<()> {
+        self.0.set_len(size)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+}
+
+const LOCK: &str = "lock";

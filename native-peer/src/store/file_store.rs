@@ -1,0 +1,347 @@
+//! The store: opens, answers, checkpoints, closes.
+
+use super::compact::Compaction;
+use super::disk::{Directory, Disk};
+use super::error::OpenError;
+use super::fault::Fault;
+use super::index::checkpoint::{self, Checkpoint, Job};
+use super::index::overlay::Touched;
+use super::log::segment::{self, Kind};
+use super::log::{LogPosition, LogWriter, Replay, replay};
+use super::options::{DurabilityLevel, StoreOptions};
+use super::reading::Reading;
+use corestore_core::storage::{Durability, StorageError, StorageOp, StorageReply, Store, WriteBatch, WriteOp};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+/// A store in a directory, owned by one process. Answers where it is called; only checkpoints have a thread.
+#[derive(Debug)]
+pub struct FileStore {
+    pub(super) options: StoreOptions,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) reading: Reading,
+    /// `None` when read-only.
+    pub(super) log: Option<LogWriter>,
+    pub(super) compaction: Compaction,
+    /// The checkpoint of the frozen changes; kept until it is done.
+    job: Option<Arc<Job>>,
+    running: Option<JoinHandle<Result<Checkpoint, Fault>>>,
+    /// Bytes of the log since the changes were last frozen.
+    log_bytes: u64,
+    dropped_bytes: u64,
+    broken: Option<StorageError>,
+}
+
+/// Figures of a store, in bytes where nothing else is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreStats {
+    /// The log's files.
+    pub log_bytes: u64,
+    /// The index's files.
+    pub tree_bytes: u64,
+    /// Blocks that can still be read, as of the last checkpoint.
+    pub live_block_bytes: u64,
+    /// Files of log and index.
+    pub segments: u64,
+    /// Pages of the index in memory.
+    pub cached_bytes: u64,
+    /// Changes that wait in memory for the next checkpoint.
+    pub dirty_bytes: u64,
+    /// Bytes at the log's end that opening found never fully written, and dropped.
+    pub dropped_bytes: u64,
+}
+
+impl FileStore {
+    /// Opens the store in `directory`, making it when there is none (unless read-only).
+    ///
+    /// # Errors
+    /// [`OpenError`] names what is wrong and what to do.
+    pub fn open(directory: &Path, options: &StoreOptions) -> Result<Self, OpenError> {
+        let opened = Directory::open(directory, options.read_only).map_err(|error| Fault::io("", error));
+        opened
+            .and_then(|disk| Self::open_files(Arc::new(disk), options.clone()))
+            .map_err(|fault| fault.into_open_error(directory))
+    }
+
+    /// Opens a store on another disk than the file system.
+    ///
+    /// # Errors
+    /// As [`FileStore::open`].
+    pub fn open_on(disk: Arc<dyn Disk>, options: &StoreOptions) -> Result<Self, OpenError> {
+        Self::open_files(disk, options.clone()).map_err(|fault| fault.into_open_error(Path::new("")))
+    }
+
+    fn open_files(disk: Arc<dyn Disk>, options: StoreOptions) -> Result<Self, Fault> {
+        let base = checkpoint::find(&disk)?;
+        let from = base.log;
+        let segments = segment::list(disk.as_ref(), Kind::Log)?;
+        let mut reading = Reading::new(&disk, base, options.cache_bytes);
+        let plan = Replay { disk: disk.as_ref(), segments: &segments, from, accept_loss: options.accept_loss };
+        let replayed = replay(&plan, &mut |ops| reading.replay(ops))?;
+        let log = if options.read_only {
+            None
+        } else {
+            for number in segments.keys().filter(|number| **number > replayed.end.segment) {
+                let name = Kind::Log.name(*number);
+                disk.remove(&name).map_err(|error| Fault::io(&name, error))?;
+            }
+            Some(LogWriter::open(Arc::clone(&disk), replayed.end, options.log_segment_bytes)?)
+        };
+        let log_bytes = segments.range(from.segment..).map(|(_, size)| *size).sum::<u64>().saturating_sub(from.offset);
+        Ok(Self {
+            options,
+            disk,
+            reading,
+            log,
+            compaction: Compaction::default(),
+            job: None,
+            running: None,
+            log_bytes: log_bytes.saturating_sub(replayed.dropped_bytes),
+            dropped_bytes: replayed.dropped_bytes,
+            broken: None,
+        })
+    }
+
+    /// Makes everything written so far survive a power cut.
+    ///
+    /// # Errors
+    /// [`StorageError::Broken`] when the disk refuses.
+    pub fn sync(&mut self) -> Result<(), StorageError> {
+        self.usable()?;
+        // What was set aside for a checkpoint may not be synced yet.
+        let aside = self.job.as_ref().map_or(Ok(()), |job| job.unsynced.sync());
+        let synced = aside.and_then(|()| self.log.as_mut().map_or(Ok(()), LogWriter::sync));
+        synced.map_err(|fault| self.fail(&fault))
+    }
+
+    /// Brings the index up to date, so that the next opening replays nothing, and lets the store go.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the disk refuses; nothing acknowledged is lost by that.
+    pub fn close(mut self) -> Result<(), StorageError> {
+        self.finish()
+    }
+
+    /// Gives back the room of what was deleted: moves blocks out of mostly dead segments until none is left. Takes as
+    /// long as there are such blocks.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the disk refuses.
+    pub fn reclaim(&mut self) -> Result<(), StorageError> {
+        if self.log.is_none() {
+            return Ok(());
+        }
+        loop {
+            self.checkpoint_now()?;
+            let moved = self.compact_all().map_err(|fault| self.fail(&fault))?;
+            if !moved {
+                return self.remove_dead();
+            }
+        }
+    }
+
+    /// Figures of the store.
+    ///
+    /// # Errors
+    /// [`StorageError::Broken`] when its files cannot be listed.
+    pub fn stats(&self) -> Result<StoreStats, StorageError> {
+        let list = |kind| segment::list(self.disk.as_ref(), kind).map_err(|fault| fault.to_storage_error());
+        let (log, tree) = (list(Kind::Log)?, list(Kind::Tree)?);
+        let count = log.len().saturating_add(tree.len());
+        Ok(StoreStats {
+            log_bytes: log.values().sum(),
+            tree_bytes: tree.values().sum(),
+            live_block_bytes: self.reading.base.usage.log.values().sum(),
+            segments: super::units::len64(count),
+            cached_bytes: super::units::len64(self.reading.pager.cached_bytes()),
+            dirty_bytes: super::units::len64(self.reading.dirty.bytes()),
+            dropped_bytes: self.dropped_bytes,
+        })
+    }
+
+    fn write(&mut self, batch: WriteBatch) -> Result<(), StorageError> {
+        self.usable()?;
+        if batch.ops.is_empty() {
+            return Ok(());
+        }
+        self.make_room()?;
+        self.append(batch.ops)?;
+        if batch.durability == Durability::Durable && self.options.durability == DurabilityLevel::Power {
+            self.sync()?;
+        }
+        // What follows concerns later writes: this one is done.
+        self.after_write();
+        Ok(())
+    }
+
+    /// Adds operations to the log, then to what reads see.
+    pub(super) fn append(&mut self, ops: Vec<WriteOp>) -> Result<(), StorageError> {
+        let mut touched = Touched::default();
+        ops.iter().for_each(|op| touched.by_write(op));
+        let prepared = self.reading.prepare(&touched);
+        prepared.map_err(|fault| self.fail(&fault))?;
+        let Some(log) = &mut self.log else { return Err(read_only()) };
+        let before = log.end();
+        match log.append(ops) {
+            Ok(ops) => {
+                self.log_bytes = self.log_bytes.saturating_add(distance(before, log.end()));
+                ops.into_iter().for_each(|op| self.reading.dirty.apply(op));
+                Ok(())
+            }
+            Err(fault) => Err(self.fail(&fault)),
+        }
+    }
+
+    pub(super) fn dropped_bytes(&self) -> u64 {
+        self.dropped_bytes
+    }
+
+    fn usable(&self) -> Result<(), StorageError> {
+        self.broken.clone().map_or(Ok(()), Err)
+    }
+
+    /// What the caller is told. Anything but a full disk ends writing.
+    pub(super) fn fail(&mut self, fault: &Fault) -> StorageError {
+        let error = fault.to_storage_error();
+        if error != StorageError::Full {
+            self.broken = Some(error.clone());
+        }
+        error
+    }
+
+    /// Waits for a checkpoint when far too many changes wait for it.
+    fn make_room(&mut self) -> Result<(), StorageError> {
+        self.collect(false)?;
+        let most = self.options.dirty_bytes.saturating_mul(4);
+        if self.reading.dirty.bytes() >= most && self.job.is_some() {
+            self.start_job();
+            self.collect(true)?;
+        }
+        Ok(())
+    }
+
+    fn after_write(&mut self) {
+        let full = self.reading.dirty.bytes() >= self.options.dirty_bytes;
+        let long = self.log_bytes >= self.options.log_segment_bytes.saturating_mul(LONGEST_REPLAY);
+        if (full || long) && self.job.is_none() {
+            self.freeze();
+            self.start_job();
+        }
+        match self.compact_step() {
+            Ok(_) | Err(Fault::Full) => {}
+            Err(fault) => drop(self.fail(&fault)),
+        }
+    }
+
+    /// Sets the changes so far aside for a checkpoint.
+    fn freeze(&mut self) {
+        let Some(log) = &mut self.log else { return };
+        let changes = Arc::new(std::mem::take(&mut self.reading.dirty));
+        self.reading.frozen = Some(Arc::clone(&changes));
+        self.log_bytes = 0;
+        self.job = Some(Arc::new(Job {
+            disk: Arc::clone(&self.disk),
+            base: Arc::clone(&self.reading.base),
+            changes,
+            log: log.end(),
+            unsynced: Arc::new(log.take_unsynced()),
+            segment_bytes: self.options.tree_segment_bytes,
+        }));
+    }
+
+    fn start_job(&mut self) {
+        let (Some(job), None) = (&self.job, &self.running) else { return };
+        let job = Arc::clone(job);
+        let spawned = thread::Builder::new().name("corestore-checkpoint".to_owned()).spawn(move || job.run());
+        self.running = spawned.ok();
+    }
+
+    /// Takes a checkpoint's result when it is there, or waits for it.
+    fn collect(&mut self, wait: bool) -> Result<(), StorageError> {
+        let done = self.running.take_if(|running| wait || running.is_finished());
+        let result = match (done, &self.job) {
+            (Some(done), _) => done.join().unwrap_or_else(|_| Err(Fault::damaged("tree", 0, "a checkpoint failed"))),
+            (None, Some(job)) if wait => job.run(),
+            (None, _) => return Ok(()),
+        };
+        let checkpoint = match result {
+            Ok(checkpoint) => checkpoint,
+            Err(fault) => return Err(self.fail(&fault)).or_else(|error| later(error, wait)),
+        };
+        self.reading.base = Arc::new(checkpoint);
+        self.reading.frozen = None;
+        self.job = None;
+        self.reading.pager.close();
+        self.reading.log.close();
+        self.choose_compaction();
+        Ok(())
+    }
+
+    /// Brings the index up to date, here and now.
+    pub(super) fn checkpoint_now(&mut self) -> Result<(), StorageError> {
+        self.usable()?;
+        if self.job.is_some() {
+            self.collect(true)?;
+        }
+        if self.log_bytes > 0 || !self.reading.dirty.is_empty() {
+            self.freeze();
+            self.collect(true)?;
+        }
+        Ok(())
+    }
+
+    fn remove_dead(&mut self) -> Result<(), StorageError> {
+        let removed = checkpoint::remove_dead(self.disk.as_ref(), &self.reading.base);
+        removed.map_err(|fault| self.fail(&fault))
+    }
+
+    fn finish(&mut self) -> Result<(), StorageError> {
+        if self.log.is_none() {
+            return Ok(());
+        }
+        let result = self.checkpoint_now().and_then(|()| self.remove_dead());
+        if let Some(running) = self.running.take() {
+            drop(running.join());
+        }
+        self.log = None;
+        result
+    }
+}
+
+impl Store for FileStore {
+    fn execute(&mut self, op: StorageOp) -> Result<StorageReply, StorageError> {
+        let told = |fault: Fault| fault.to_storage_error();
+        match op {
+            StorageOp::Read(batch) => self.reading.read(&batch).map(StorageReply::Read).map_err(told),
+            StorageOp::Scan(scan) => {
+                let (rows, more) = self.reading.scan(&scan).map_err(told)?;
+                Ok(StorageReply::Scanned { rows, more })
+            }
+            StorageOp::Write(batch) => self.write(batch).map(|()| StorageReply::Written),
+        }
+    }
+}
+
+impl Drop for FileStore {
+    /// As [`FileStore::close`], as far as it goes.
+    fn drop(&mut self) {
+        drop(self.finish());
+    }
+}
+
+/// A full disk is no reason to fail now when there is room to go on in memory.
+fn later(error: StorageError, wait: bool) -> Result<(), StorageError> {
+    if error == StorageError::Full && !wait { Ok(()) } else { Err(error) }
+}
+
+fn read_only() -> StorageError {
+    StorageError::Broken("it is open for reading only; open it for writing".to_owned())
+}
+
+fn distance(from: LogPosition, to: LogPosition) -> u64 {
+    if from.segment == to.segment { to.offset.saturating_sub(from.offset) } else { to.offset }
+}
+
+/// Segments of the log that an opening replays at most, roughly.
+const LONGEST_REPLAY: u64 = 4;

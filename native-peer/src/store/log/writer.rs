@@ -1,0 +1,152 @@
+//! The end of the log, where entries are added.
+
+use super::entry::{self, Encoded, LogOp};
+use super::segment::{self, HEADER_BYTES, Kind};
+use crate::store::disk::{Disk, DiskFile};
+use crate::store::fault::Fault;
+use crate::store::units::len64;
+use corestore_core::storage::WriteOp;
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A place between two entries of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::store) struct LogPosition {
+    /// The segment's number.
+    pub(in crate::store) segment: u32,
+    /// Offset in it; a new segment's first entry comes after its header.
+    pub(in crate::store) offset: u64,
+    /// The sequence number of the entry that comes there.
+    pub(in crate::store) sequence: u64,
+}
+
+impl LogPosition {
+    /// Where the first entry of a store goes.
+    pub(in crate::store) fn start() -> Self {
+        Self { segment: 1, offset: len64(HEADER_BYTES), sequence: 1 }
+    }
+}
+
+/// Appends entries to the last segment.
+#[derive(Debug)]
+pub(in crate::store) struct LogWriter {
+    disk: Arc<dyn Disk>,
+    tail: Arc<dyn DiskFile>,
+    end: LogPosition,
+    segment_bytes: u64,
+    /// Segments written to since the last sync, the tail not among them.
+    unsynced: Vec<(u32, Arc<dyn DiskFile>)>,
+    new_names: bool,
+}
+
+impl LogWriter {
+    /// Goes on at `end`, which must be the end of the last segment, or begins the log.
+    pub(in crate::store) fn open(disk: Arc<dyn Disk>, end: LogPosition, segment_bytes: u64) -> Result<Self, Fault> {
+        let name = Kind::Log.name(end.segment);
+        let tail = if end.offset > len64(HEADER_BYTES) {
+            disk.open(&name).map_err(|error| Fault::read(&name, 0, error))?
+        } else {
+            let file = segment::create(disk.as_ref(), Kind::Log, end.segment, end.sequence)?;
+            sync_names(disk.as_ref())?;
+            file
+        };
+        tail.set_size(end.offset).map_err(|error| Fault::io(&name, error))?;
+        Ok(Self { disk, tail, end, segment_bytes, unsynced: Vec::new(), new_names: true })
+    }
+
+    /// Where the next entry goes.
+    pub(in crate::store) fn end(&self) -> LogPosition {
+        self.end
+    }
+
+    /// Writes one entry. On any error nothing of it remains; one that leaves the log unusable is not [`Fault::Full`].
+    pub(in crate::store) fn append(&mut self, ops: Vec<WriteOp>) -> Result<Vec<LogOp>, Fault> {
+        if self.end.offset >= self.segment_bytes {
+            self.roll()?;
+        }
+        let mut encoded = entry::encode(ops, self.end.sequence)?;
+        if let Err(error) = self.write(&mut encoded) {
+            let name = Kind::Log.name(self.end.segment);
+            self.tail.set_size(self.end.offset).map_err(|error| Fault::Io { file: name.clone(), error })?;
+            return Err(Fault::io(&name, error));
+        }
+        encoded.place(self.end.segment, self.end.offset);
+        self.end.offset = self.end.offset.saturating_add(encoded.size());
+        self.end.sequence = self.end.sequence.saturating_add(1);
+        Ok(encoded.ops)
+    }
+
+    /// Small blocks are copied behind the operations, so that the entry is one plain write.
+    fn write(&self, encoded: &mut Encoded) -> std::io::Result<()> {
+        let offset = self.end.offset;
+        let average = encoded.data_bytes.checked_div(len64(encoded.data.len())).unwrap_or_default();
+        if average >= VECTORED_BYTES {
+            let blocks = encoded.data.iter().filter(|block| !block.is_empty()).map(|block| IoSlice::new(block));
+            let mut parts: Vec<IoSlice<'_>> = std::iter::once(IoSlice::new(&encoded.head)).chain(blocks).collect();
+            return self.tail.write_at(offset, &mut parts);
+        }
+        let head = encoded.head.len();
+        encoded.data.iter().for_each(|block| encoded.head.extend_from_slice(block));
+        let written = self.tail.write_at(offset, &mut [IoSlice::new(&encoded.head)]);
+        encoded.head.truncate(head);
+        written
+    }
+
+    fn roll(&mut self) -> Result<(), Fault> {
+        let number = self.end.segment.saturating_add(1);
+        let file = segment::create(self.disk.as_ref(), Kind::Log, number, self.end.sequence)?;
+        let full = std::mem::replace(&mut self.tail, file);
+        self.unsynced.push((self.end.segment, full));
+        self.new_names = true;
+        self.end = LogPosition { segment: number, offset: len64(HEADER_BYTES), sequence: self.end.sequence };
+        Ok(())
+    }
+
+    /// What must be synced for everything written so far to survive a power cut.
+    pub(in crate::store) fn take_unsynced(&mut self) -> Unsynced {
+        let mut files = std::mem::take(&mut self.unsynced);
+        files.push((self.end.segment, Arc::clone(&self.tail)));
+        let disk = std::mem::take(&mut self.new_names).then(|| Arc::clone(&self.disk));
+        Unsynced { files, disk, done: AtomicBool::new(false) }
+    }
+
+    /// Makes everything written so far survive a power cut.
+    pub(in crate::store) fn sync(&mut self) -> Result<(), Fault> {
+        self.take_unsynced().sync()
+    }
+}
+
+/// Files to sync, on any thread.
+#[derive(Debug)]
+pub(in crate::store) struct Unsynced {
+    files: Vec<(u32, Arc<dyn DiskFile>)>,
+    disk: Option<Arc<dyn Disk>>,
+    done: AtomicBool,
+}
+
+impl Unsynced {
+    /// Syncs them, unless that was done before.
+    pub(in crate::store) fn sync(&self) -> Result<(), Fault> {
+        if self.done.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        for (number, file) in &self.files {
+            let name = Kind::Log.name(*number);
+            file.sync().map_err(|error| Fault::Io { file: name, error })?;
+        }
+        self.disk.iter().try_for_each(|disk| sync_names(disk.as_ref()))?;
+        self.done.store(true, Ordering::Release);
+        Ok(())
+    }
+}
+
+/// Makes the names of the log's files, and of their folder, survive a power cut.
+fn sync_names(disk: &dyn Disk) -> Result<(), Fault> {
+    [Kind::Log.folder(), ""]
+        .into_iter()
+        .try_for_each(|folder| disk.sync_folder(folder).map_err(|error| Fault::Io { file: folder.to_owned(), error }))
+}
+
+/// From this average block size on, blocks are handed to the system where they are instead of being copied together.
+const VECTORED_BYTES: u64 = 1024;

@@ -1,0 +1,207 @@
+//! Opening a store, and what stands in the way.
+#![allow(missing_docs, clippy::panic, clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
+
+mod store_support;
+
+use bytes::Bytes;
+use corestore_core::storage::{
+    CoreSlot, Durability, ReadBatch, RecordKey, StorageError, StorageOp, StorageReply, Store, WriteBatch, WriteOp,
+};
+use corestore_peer::store::{FileStore, OpenError, StoreOptions};
+use std::fs;
+use std::path::Path;
+use store_support::tiny;
+
+fn open(path: &Path) -> Result<FileStore, OpenError> {
+    FileStore::open(path, &StoreOptions::default())
+}
+
+fn open_read_only(path: &Path) -> Result<FileStore, OpenError> {
+    let mut options = StoreOptions::default();
+    options.read_only = true;
+    FileStore::open(path, &options)
+}
+
+fn put(store: &mut FileStore, index: u64, bytes: usize) -> Result<StorageReply, StorageError> {
+    let block = Bytes::from(vec![u8::try_from(index % 251).unwrap(); bytes]);
+    let ops = vec![
+        WriteOp::PutBlocks { core: CoreSlot(0), start: index, blocks: vec![block] },
+        WriteOp::PutRecord(RecordKey(vec![1]), Bytes::copy_from_slice(&index.to_le_bytes())),
+    ];
+    store.execute(StorageOp::Write(WriteBatch { ops, durability: Durability::Durable }))
+}
+
+fn block(store: &mut FileStore, index: u64) -> Option<Bytes> {
+    let read = ReadBatch { blocks: vec![(CoreSlot(0), index)], ..ReadBatch::default() };
+    match store.execute(StorageOp::Read(read)).unwrap() {
+        StorageReply::Read(mut reply) => reply.blocks.remove(0),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn delete(store: &mut FileStore, range: std::ops::Range<u64>) {
+    let ops = vec![WriteOp::DeleteBlocks { core: CoreSlot(0), range }];
+    store.execute(StorageOp::Write(WriteBatch { ops, durability: Durability::Durable })).unwrap();
+}
+
+/// All bytes of a directory's files, by path.
+fn snapshot(path: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(snapshot(&path));
+        } else {
+            files.push((path.clone(), fs::read(path).unwrap()));
+        }
+    }
+    files.sort();
+    files
+}
+
+#[test]
+fn one_process_owns_a_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).unwrap();
+    let error = open(folder.path()).unwrap_err();
+    assert!(matches!(&error, OpenError::Locked { path } if path == folder.path()), "{error}");
+    assert!(matches!(open_read_only(folder.path()).unwrap_err(), OpenError::Locked { .. }));
+    drop(store);
+    let one = open_read_only(folder.path()).unwrap();
+    let two = open_read_only(folder.path()).unwrap();
+    assert!(matches!(open(folder.path()).unwrap_err(), OpenError::Locked { .. }));
+    drop((one, two));
+    open(folder.path()).unwrap();
+}
+
+#[test]
+fn a_reader_sees_everything_and_changes_no_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path()).unwrap();
+    put(&mut store, 0, 10).unwrap();
+    store.close().unwrap();
+    let mut store = open(folder.path()).unwrap();
+    put(&mut store, 1, 20).unwrap();
+    // As a killed process leaves it: the second block is only in the log, and half of a third.
+    let copy = tempfile::tempdir().unwrap();
+    for (path, bytes) in snapshot(folder.path()) {
+        let to = copy.path().join(path.strip_prefix(folder.path()).unwrap());
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        let torn: &[u8] = if to.ends_with("log/00000001") { &[1; 17] } else { &[] };
+        fs::write(to, [bytes.as_slice(), torn].concat()).unwrap();
+    }
+    let before = snapshot(copy.path());
+    let mut reader = open_read_only(copy.path()).unwrap();
+    assert_eq!(block(&mut reader, 0).unwrap().len(), 10);
+    assert_eq!(block(&mut reader, 1).unwrap().len(), 20);
+    assert_eq!(reader.stats().unwrap().dropped_bytes, 17);
+    let report = reader.check().unwrap();
+    assert!(report.is_whole() && report.blocks == 2, "{report:?}");
+    let error = put(&mut reader, 2, 1).unwrap_err();
+    assert!(error.to_string().contains("open it for writing"), "{error}");
+    reader.close().unwrap();
+    assert_eq!(snapshot(copy.path()), before);
+}
+
+#[test]
+fn what_is_no_store_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, b"text").unwrap();
+    for path in [file.clone(), file.join("below")] {
+        let error = open(&path).unwrap_err();
+        assert!(matches!(error, OpenError::NotADirectory { .. }), "{error:?}");
+        assert!(matches!(open_read_only(&path).unwrap_err(), OpenError::NotADirectory { .. }));
+    }
+    let missing = folder.path().join("missing");
+    let error = open_read_only(&missing).unwrap_err();
+    assert!(matches!(&error, OpenError::Missing { path } if *path == missing), "{error:?}");
+    assert!(!missing.exists());
+}
+
+#[test]
+fn a_directory_that_may_not_be_written_is_named() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("closed");
+    fs::create_dir(&path).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o500)).unwrap();
+    // The superuser may write anywhere.
+    if fs::write(path.join("probe"), b"").is_ok() {
+        return;
+    }
+    let error = open(&path).unwrap_err();
+    assert!(matches!(error, OpenError::Permission { .. }), "{error:?}");
+}
+
+#[test]
+fn a_newer_format_is_refused_by_its_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path()).unwrap();
+    put(&mut store, 0, 10).unwrap();
+    store.close().unwrap();
+    let head = folder.path().join("head");
+    let mut bytes = fs::read(&head).unwrap();
+    bytes[8..12].copy_from_slice(&7_u32.to_le_bytes());
+    let crc = crc32c::crc32c(&bytes[..12]);
+    bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+    fs::write(&head, bytes).unwrap();
+    let before = snapshot(folder.path());
+    let error = open(folder.path()).unwrap_err();
+    assert!(matches!(error, OpenError::NewerVersion { found: 7, known: 1, .. }), "{error:?}");
+    assert!(error.to_string().contains("use a newer program"));
+    assert_eq!(snapshot(folder.path()), before);
+}
+
+#[test]
+fn a_lost_head_is_found_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = FileStore::open(folder.path(), &tiny()).unwrap();
+    (0..300).for_each(|index| drop(put(&mut store, index, 100).unwrap()));
+    store.close().unwrap();
+    fs::remove_file(folder.path().join("head")).unwrap();
+    let mut store = FileStore::open(folder.path(), &tiny()).unwrap();
+    assert!((0..300).all(|index| block(&mut store, index).is_some()));
+    put(&mut store, 300, 100).unwrap();
+    store.close().unwrap();
+    let mut store = FileStore::open(folder.path(), &tiny()).unwrap();
+    assert!((0..=300).all(|index| block(&mut store, index).is_some()));
+}
+
+#[test]
+fn deleted_blocks_give_their_room_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = tiny();
+    options.log_segment_bytes = 64 << 10;
+    let mut store = FileStore::open(folder.path(), &options).unwrap();
+    (0..2000).for_each(|index| drop(put(&mut store, index, 1000).unwrap()));
+    store.reclaim().unwrap();
+    let full = store.stats().unwrap();
+    assert!(full.log_bytes >= 2_000_000 && full.live_block_bytes == 2_000_000, "{full:?}");
+    // All but each twentieth: no segment is dead as a whole.
+    (0..100).for_each(|run| delete(&mut store, run * 20 + 1..run * 20 + 20));
+    store.reclaim().unwrap();
+    let sparse = store.stats().unwrap();
+    assert_eq!(sparse.live_block_bytes, 100_000);
+    assert!(sparse.log_bytes < 400_000, "{sparse:?}");
+    assert!((0..2000).all(|index| block(&mut store, index).is_some() == (index % 20 == 0)));
+    delete(&mut store, 0..u64::MAX);
+    store.reclaim().unwrap();
+    let empty = store.stats().unwrap();
+    assert_eq!(empty.live_block_bytes, 0);
+    assert!(empty.log_bytes < 140_000 && empty.tree_bytes < 60_000, "{empty:?}");
+    assert!(store.check().unwrap().is_whole());
+}
+
+#[test]
+fn overwriting_a_record_for_ever_takes_bounded_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = FileStore::open(folder.path(), &tiny()).unwrap();
+    for index in 0..5000_u64 {
+        put(&mut store, index % 50, 50).unwrap();
+    }
+    store.close().unwrap();
+    let store = FileStore::open(folder.path(), &tiny()).unwrap();
+    let stats = store.stats().unwrap();
+    assert!(stats.log_bytes < 80_000 && stats.tree_bytes < 120_000, "{stats:?}");
+}

@@ -1,0 +1,52 @@
+//! The genuine JavaScript peers of `tests/js`, with their packages under `target/js`.
+
+use super::paths::{target, workspace};
+use super::process::Process;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// Starts `script` of `tests/js`.
+///
+/// # Panics
+/// When Node or the packages are missing and cannot be installed.
+pub fn js_peer(script: &str, arguments: &[&str]) -> Process {
+    let mut node = Command::new("node");
+    node.arg(installed().join(script)).args(arguments);
+    Process::start(node)
+}
+
+/// The folder with scripts and packages; installs them when they are missing or others are wanted.
+fn installed() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let folder = target().join("js");
+        fs::create_dir_all(&folder).expect("target can be written");
+        // Test programs run side by side.
+        let lock = File::create(folder.join(".lock")).expect("target can be written");
+        lock.lock().expect("files can be locked");
+        install(&folder);
+        folder
+    })
+}
+
+fn install(folder: &Path) {
+    let ours = workspace().join("tests").join("js");
+    for entry in fs::read_dir(&ours).expect("tests/js is there").flatten() {
+        if entry.path().extension().is_some_and(|extension| extension == "mjs") {
+            fs::copy(entry.path(), folder.join(entry.file_name())).expect("target can be written");
+        }
+    }
+    let wanted = fs::read(ours.join("package.json")).expect("tests/js/package.json is there");
+    let done = folder.join("node_modules").join(".installed");
+    if fs::read(&done).is_ok_and(|installed| installed == wanted) {
+        return;
+    }
+    fs::write(folder.join("package.json"), &wanted).expect("target can be written");
+    let mut npm = Command::new("npm");
+    npm.args(["install", "--no-package-lock", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(folder);
+    let status = npm.status().expect("npm can be started; Node 20 and npm are needed");
+    assert!(status.success(), "npm install failed in {}", folder.display());
+    fs::write(done, wanted).expect("target can be written");
+}

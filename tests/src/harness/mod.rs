@@ -1,0 +1,9 @@
+//! Processes, and the genuine JavaScript peers among them.
+
+mod js;
+mod paths;
+mod process;
+
+pub use js::js_peer;
+pub use paths::{corestore, target};
+pub use process::Process;

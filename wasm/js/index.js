@@ -1,0 +1,215 @@
+// Corestore and Hypercore as JavaScript has them, over the exports of the WebAssembly: events, async iteration, values.
+// `index.d.ts` documents every name.
+
+import load, { CorestoreHandle, setErrorClass } from './corestore_wasm.js'
+import { Connection } from './connection.js'
+import { Emitter } from './emitter.js'
+import { CorestoreError, fail } from './error.js'
+import { Hypercore } from './hypercore.js'
+import { id } from './id.js'
+
+export { Connection, CorestoreError, Emitter, Hypercore, id }
+export { createTransportPair } from './transport.js'
+
+let loading = null
+
+export function init(source) {
+  loading ??= loadWasm(source).catch((error) => {
+    loading = null
+    throw error
+  })
+  return loading
+}
+
+async function loadWasm(source) {
+  const given = (await source) ?? new URL('./corestore_wasm_bg.wasm', import.meta.url)
+  try {
+    await load({ module_or_path: given })
+  } catch (error) {
+    throw fail('WASM_LOAD_FAILED', `The WebAssembly could not be loaded: ${error?.message ?? error}. Is it served beside the script, or given to init()?`)
+  }
+  setErrorClass(CorestoreError)
+}
+
+/** What all views of one store share. */
+class Shared {
+  constructor(options) {
+    this.options = options
+    this.handle = null
+    this.closed = false
+    this.opening = null
+    this.views = new Set()
+    this.connections = new Map() // number → Connection
+    this.cores = new Map() // number → Set of Hypercore
+    this.peers = new Map() // number of a core → Map of Connection → Peer
+  }
+
+  open() {
+    this.opening ??= this._open()
+    return this.opening
+  }
+
+  async _open() {
+    await init(this.options.wasm)
+    if (this.closed) throw closed()
+    const { name, memory, primaryKey, identity } = this.options
+    const options = {
+      name: memory ? undefined : name ?? 'corestore',
+      primaryKey: primaryKey && id.decode(primaryKey),
+      identity: identity && id.decode(identity)
+    }
+    const handle = await CorestoreHandle.open(options, (...event) => this._event(...event))
+    if (this.closed) {
+      handle.close()
+      throw closed()
+    }
+    this.handle = handle
+  }
+
+  _event(event, core, connection, ...args) {
+    const over = this.connections.get(connection) ?? null
+    if (core === 0) return over?._event(event, ...args)
+    const peer = this._peer(event, core, over, args[0])
+    const sessions = this.cores.get(core)
+    if (sessions === undefined) return
+    for (const session of [...sessions]) session._event(event, over, ...(peer ? [peer] : args))
+  }
+
+  /** Keeps account of who replicates what; gives the peer who came or went. */
+  _peer(event, core, connection, remotePublicKey) {
+    if (event === 'peer-add') {
+      const peer = { connection, remotePublicKey }
+      this.peersOf(core).set(connection, peer)
+      return peer
+    }
+    if (event !== 'peer-remove') return null
+    const peer = this.peersOf(core).get(connection) ?? { connection, remotePublicKey: null }
+    this.peersOf(core).delete(connection)
+    return peer
+  }
+
+  peersOf(core) {
+    if (!this.peers.has(core)) this.peers.set(core, new Map())
+    return this.peers.get(core)
+  }
+
+  join(session, number) {
+    if (!this.cores.has(number)) this.cores.set(number, new Set())
+    this.cores.get(number).add(session)
+  }
+
+  leave(session, number) {
+    this.cores.get(number)?.delete(session)
+  }
+
+  close() {
+    if (this.closed) return
+    this.closed = true
+    for (const connection of this.connections.values()) connection.destroy()
+    this.handle?.close()
+  }
+}
+
+export class Corestore extends Emitter {
+  constructor(name = {}, parent = null) {
+    super()
+    const options = typeof name === 'string' ? { name } : name
+    if (options === null || typeof options !== 'object') {
+      throw fail('BAD_ARGUMENT', 'A store takes a name or options.')
+    }
+    this._shared = parent ? parent._shared : new Shared(options)
+    this._root = parent === null
+    this._namespace = parent ? parent._namespace : [] // names, outermost first
+    this._sessions = new Set()
+    this._views = new Set()
+    this.closed = false
+    this._shared.views.add(this)
+    parent?._views.add(this)
+  }
+
+  get opened() {
+    return this._shared.handle !== null
+  }
+
+  get publicKey() {
+    return this._shared.handle?.publicKey ?? null
+  }
+
+  get connections() {
+    return [...this._shared.connections.values()]
+  }
+
+  ready() {
+    return this.closed ? Promise.reject(closed()) : this._shared.open()
+  }
+
+  get(options) {
+    if (this.closed) throw closed()
+    const given = options instanceof Uint8Array || typeof options === 'string' ? { key: options } : options
+    if (given === null || typeof given !== 'object') throw fail('BAD_ARGUMENT', 'Which core? Give its key, or options.')
+    const key = given.key === undefined ? null : id.decode(given.key)
+    const discoveryKey = given.discoveryKey === undefined ? null : id.decode(given.discoveryKey)
+    const seed = given.keyPair === undefined ? null : id.decode(given.keyPair.seed)
+    const open = async () => {
+      await this._shared.open()
+      return this._shared.handle.openCore({
+        name: given.name,
+        namespace: this._namespaceKey(),
+        key,
+        discoveryKey,
+        seed,
+        encryptionKey: given.encryptionKey && id.decode(given.encryptionKey),
+        create: given.createIfMissing !== false && discoveryKey === null,
+        readOnly: given.writable === false
+      })
+    }
+    return this._session(open, { ...given, key, discoveryKey })
+  }
+
+  namespace(name) {
+    const view = this.session()
+    view._namespace = [...this._namespace, String(name)]
+    return view
+  }
+
+  session() {
+    if (this.closed) throw closed()
+    return new Corestore({}, this)
+  }
+
+  async list() {
+    await this.ready()
+    return this._shared.handle.list()
+  }
+
+  replicate(peer, options = {}) {
+    if (this.closed) throw closed()
+    return new Connection(this._shared, peer, options)
+  }
+
+  async close() {
+    if (this.closed) return
+    this.closed = true
+    for (const view of this._views) await view.close()
+    await Promise.all([...this._sessions].map((session) => session.close()))
+    this._shared.views.delete(this)
+    if (this._root) this._shared.close()
+    this.emit('close')
+  }
+
+  _session(open, options) {
+    const session = new Hypercore(this, open, options)
+    this._sessions.add(session)
+    return session
+  }
+
+  _namespaceKey() {
+    return this._namespace.reduce((parent, name) => CorestoreHandle.namespace(parent, name), undefined)
+  }
+}
+
+function closed() {
+  return fail('SESSION_CLOSED', 'The store is closed: make a new Corestore.')
+}
+
+export default Corestore

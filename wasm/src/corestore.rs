@@ -1,0 +1,218 @@
+//! The store as JavaScript holds it.
+
+use crate::bytes::{from_js, key_from_js, number, to_js};
+use crate::driver::Driver;
+use crate::entropy;
+use crate::error;
+use crate::events::Events;
+use crate::hypercore::HypercoreHandle;
+use crate::promise::promise;
+use crate::transport::{Dialling, Duplex, WebSocketDialer};
+use corestore_core::corestore::{Config, CoreName, Corestore, OpenCore, Outcome, Role};
+use corestore_core::crypto::{CoreKey, DiscoveryKey};
+use js_sys::{Array, Function, Promise, Uint8Array};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use wasm_bindgen::prelude::*;
+
+/// An open store and its connections.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct CorestoreHandle {
+    driver: Driver,
+    dialers: RefCell<BTreeMap<u32, Dialer>>,
+}
+
+struct Dialer(Rc<WebSocketDialer>);
+
+impl core::fmt::Debug for Dialer {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Dialer")
+    }
+}
+
+#[wasm_bindgen]
+extern "C" {
+    /// What `open` takes.
+    #[derive(Debug)]
+    pub type StoreOptions;
+    #[wasm_bindgen(method, getter)]
+    fn name(this: &StoreOptions) -> Option<String>;
+    #[wasm_bindgen(method, getter, js_name = primaryKey)]
+    fn primary_key(this: &StoreOptions) -> JsValue;
+    #[wasm_bindgen(method, getter)]
+    fn identity(this: &StoreOptions) -> JsValue;
+
+    /// What `openCore` takes: one of `name`, `key`, `discoveryKey` and `seed`.
+    #[derive(Debug)]
+    pub type CoreOptions;
+    #[wasm_bindgen(method, getter)]
+    fn name(this: &CoreOptions) -> Option<String>;
+    #[wasm_bindgen(method, getter)]
+    fn namespace(this: &CoreOptions) -> JsValue;
+    #[wasm_bindgen(method, getter)]
+    fn key(this: &CoreOptions) -> JsValue;
+    #[wasm_bindgen(method, getter, js_name = discoveryKey)]
+    fn discovery_key(this: &CoreOptions) -> JsValue;
+    #[wasm_bindgen(method, getter)]
+    fn seed(this: &CoreOptions) -> JsValue;
+    #[wasm_bindgen(method, getter, js_name = encryptionKey)]
+    fn encryption_key(this: &CoreOptions) -> JsValue;
+    #[wasm_bindgen(method, getter)]
+    fn create(this: &CoreOptions) -> bool;
+    #[wasm_bindgen(method, getter, js_name = readOnly)]
+    fn read_only(this: &CoreOptions) -> bool;
+}
+
+#[wasm_bindgen]
+impl CorestoreHandle {
+    /// Opens or creates the store `options.name`, or one in memory without a name. `listener` hears every event.
+    ///
+    /// # Errors
+    /// A `CorestoreError` whose code begins with `STORAGE_`, or `BAD_ARGUMENT`.
+    pub async fn open(options: StoreOptions, listener: Function) -> Result<Self, JsValue> {
+        let config = Config {
+            primary_key: optional_key(&options.primary_key(), "primaryKey")?,
+            identity: optional_key(&options.identity(), "identity")?,
+            ..Config::default()
+        };
+        let driver = Driver::open(options.name(), config, entropy::seed()?, Events::new(listener)).await?;
+        Ok(Self { driver, dialers: RefCell::default() })
+    }
+
+    /// 32 bytes shown to peers.
+    #[wasm_bindgen(getter, js_name = publicKey)]
+    pub fn public_key(&self) -> Uint8Array {
+        to_js(self.driver.look(Corestore::public_key).as_ref())
+    }
+
+    /// Opens a session on a core; a promise of a [`HypercoreHandle`].
+    ///
+    /// # Errors
+    /// `BAD_ARGUMENT` names the option that makes no sense.
+    #[wasm_bindgen(js_name = openCore)]
+    pub fn open_core(&self, options: &CoreOptions) -> Result<Promise, JsValue> {
+        let request = OpenCore {
+            name: core_name(options)?,
+            encryption_key: optional_key(&options.encryption_key(), "encryptionKey")?,
+            create: options.create(),
+            compat: false,
+            read_only: options.read_only(),
+        };
+        let request = self.driver.command(|machine| machine.open_core(request));
+        Ok(promise(&self.driver, request, None, opened))
+    }
+
+    /// The 32 bytes of the namespace `name` within `parent` (the store's own when `undefined`).
+    ///
+    /// # Errors
+    /// `BAD_ARGUMENT` when `parent` is no namespace.
+    pub fn namespace(parent: &JsValue, name: &str) -> Result<Uint8Array, JsValue> {
+        let parent = optional_key(parent, "namespace")?;
+        Ok(to_js(&Corestore::namespace(parent, name)))
+    }
+
+    /// A promise of the discovery keys of every stored core.
+    pub fn list(&self) -> Promise {
+        let request = self.driver.command(Corestore::list);
+        promise(&self.driver, request, None, |_, outcome| match outcome {
+            Outcome::Cores(keys) => keys.iter().map(|key| to_js(key.as_ref())).collect::<Array>().into(),
+            _ => JsValue::UNDEFINED,
+        })
+    }
+
+    /// Dials a WebSocket, again and again if so wished; waits grow between two bounds in milliseconds. Gives the
+    /// connection's number.
+    ///
+    /// # Errors
+    /// `BAD_ARGUMENT` when the address is none a WebSocket can have.
+    pub fn dial(&self, url: String, initiator: bool, again: bool, min: f64, max: f64) -> Result<u32, JsValue> {
+        self.start(Dialling::WebSocket { url, again }, initiator, (min, max))
+    }
+
+    /// Takes a transport that is there already. Gives the connection's number.
+    ///
+    /// # Errors
+    /// When the browser gives no randomness.
+    pub fn attach(&self, transport: JsValue, initiator: bool) -> Result<u32, JsValue> {
+        let duplex: Duplex = transport.unchecked_into();
+        self.start(Dialling::Once(RefCell::new(Some(duplex))), initiator, (0.0, 0.0))
+    }
+
+    /// Dials a connection now rather than later.
+    pub fn redial(&self, connection: u32) {
+        let dialer = self.dialers.borrow().get(&connection).map(|dialer| Rc::clone(&dialer.0));
+        dialer.iter().for_each(|dialer| dialer.dial_now());
+    }
+
+    /// Ends a connection for good; it says so by an event.
+    #[wasm_bindgen(js_name = hangUp)]
+    pub fn hang_up(&self, connection: u32) {
+        let dialer = self.dialers.borrow().get(&connection).map(|dialer| Rc::clone(&dialer.0));
+        dialer.iter().for_each(|dialer| dialer.destroy());
+    }
+
+    /// Forgets a connection that is over.
+    pub fn forget(&self, connection: u32) {
+        self.dialers.borrow_mut().remove(&connection);
+    }
+
+    /// Bytes a connection took in and gave out.
+    pub fn traffic(&self, connection: u32) -> Vec<f64> {
+        let dialers = self.dialers.borrow();
+        let traffic = dialers.get(&connection).map(|dialer| dialer.0.traffic());
+        traffic.map_or_else(|| vec![0.0, 0.0], |traffic| vec![traffic.bytes_in.get(), traffic.bytes_out.get()])
+    }
+
+    /// Closes everything. What was acknowledged is stored.
+    pub fn close(&self) {
+        let dialers = core::mem::take(&mut *self.dialers.borrow_mut());
+        dialers.values().for_each(|dialer| dialer.0.destroy());
+        self.driver.close();
+    }
+
+    fn start(&self, dialling: Dialling, initiator: bool, waits: (f64, f64)) -> Result<u32, JsValue> {
+        let role = if initiator { Role::Initiator } else { Role::Responder };
+        let dialer = WebSocketDialer::start(&self.driver, dialling, role, waits)?;
+        let number = dialer.number();
+        self.dialers.borrow_mut().insert(number, Dialer(dialer));
+        Ok(number)
+    }
+}
+
+fn opened(driver: &Driver, outcome: Outcome) -> JsValue {
+    match outcome {
+        Outcome::Opened(session, info) => HypercoreHandle::new(driver, session, info).into(),
+        _ => JsValue::UNDEFINED,
+    }
+}
+
+fn core_name(options: &CoreOptions) -> Result<CoreName, JsValue> {
+    if let Some(name) = options.name() {
+        return Ok(CoreName::Name { namespace: optional_key(&options.namespace(), "namespace")?, name });
+    }
+    let key = optional_key(&options.key(), "key")?.map(|key| CoreName::Key(CoreKey(key)));
+    let discovery_key = optional_key(&options.discovery_key(), "discoveryKey")?;
+    let discovery_key = discovery_key.map(|key| CoreName::DiscoveryKey(DiscoveryKey(key)));
+    let seed = optional_key(&options.seed(), "keyPair.seed")?.map(CoreName::KeyPair);
+    key.or(discovery_key).or(seed).ok_or_else(|| {
+        error::bad_argument("Which core? Give one of name, key, discoveryKey and keyPair.")
+    })
+}
+
+fn optional_key(value: &JsValue, what: &str) -> Result<Option<[u8; 32]>, JsValue> {
+    if value.is_undefined() || value.is_null() {
+        return Ok(None);
+    }
+    let wrong = || {
+        let size = from_js(value).map_or_else(|| "no bytes".to_owned(), |bytes| format!("{} bytes", bytes.len()));
+        error::bad_argument(&format!("{what} has to be 32 bytes, and is {size}."))
+    };
+    key_from_js(value).map(Some).ok_or_else(wrong)
+}
+
+/// Numbers for JavaScript.
+pub(crate) fn pair(a: u64, b: u64) -> JsValue {
+    Array::of2(&number(a).into(), &number(b).into()).into()
+}
