@@ -17,7 +17,15 @@
 //! answer is there. Everything runs inside a tokio runtime; none of its features beyond `net` and `time` is needed.
 #![cfg_attr(
     test,
-    allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")
+    allow(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::panic,
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss,
+        reason = "a test may fail loudly"
+    )
 )]
 
 mod any_store;

@@ -1,4 +1,8 @@
-//! The swarm: how peers find and reach each other.
+//! The swarm: how peers find and reach each other over UDP.
 
 pub mod dht_rpc;
 pub mod hyperdht;
+pub mod udp;
+mod udp_socket;
+pub mod udx;
+pub mod udx_stream;

@@ -2,16 +2,6 @@
 //! tokens, time-outs, and what the node learns of its own address.
 //!
 //! Datagrams, addresses and time come in; datagrams and events come out. See [`DhtRpc`] for the contract.
-#![cfg_attr(
-    test,
-    allow(
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::panic,
-        clippy::cast_possible_truncation,
-        reason = "a test may fail loudly"
-    )
-)]
 
 mod adaptive_timeout;
 mod bootstrap;
