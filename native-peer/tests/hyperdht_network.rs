@@ -85,6 +85,7 @@ impl Machine for Member {
                 Output::Transmit(transmit) => out.push(transmit),
                 Output::OpenSocket(_) => self.opened += 1,
                 Output::CloseSocket(_) => self.closed += 1,
+                Output::OpenStream(_) | Output::CloseStream(_) => {}
                 Output::Event(Event::Connected(connected)) => {
                     let Connected { remote_stream, socket, remote, .. } = *connected;
                     let stream = Stream { remote_stream, socket, remote, heard: false, left: 20 };

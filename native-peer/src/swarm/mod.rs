@@ -2,6 +2,7 @@
 
 pub mod dht_rpc;
 pub mod hyperdht;
+pub mod member;
 pub mod udp;
 mod udp_socket;
 pub mod udx;

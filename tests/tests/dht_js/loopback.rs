@@ -87,6 +87,7 @@ impl Member {
                 }
                 Output::OpenSocket(id) => drop(self.sockets.insert(id, socket())),
                 Output::CloseSocket(id) => drop(self.sockets.remove(&id)),
+                Output::OpenStream(_) | Output::CloseStream(_) => {}
                 Output::Event(event) => self.events.push(event),
             }
         }

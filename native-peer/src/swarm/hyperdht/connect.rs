@@ -94,12 +94,6 @@ impl HyperDht {
         }
     }
 
-    /// The UDX stream number a connection being made will have: packets for it go to
-    /// [`HyperDht::handle_stream_packet`].
-    pub fn is_reserved(&self, stream: u32) -> bool {
-        self.streams.contains_key(&stream)
-    }
-
     fn start_connect(
         &mut self,
         now: Instant,
@@ -310,7 +304,7 @@ impl HyperDht {
 
     pub(super) fn end_connect(&mut self, id: ConnectionId) {
         let Some(connect) = self.connects.remove(&id) else { return };
-        self.streams.remove(&connect.local_stream);
+        self.release_stream(connect.local_stream);
         if let Some(query) = connect.query {
             self.queries.remove(&query);
             self.rpc.cancel_query(query);

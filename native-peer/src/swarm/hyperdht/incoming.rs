@@ -217,7 +217,7 @@ impl HyperDht {
         self.release_puncher(now, id, None);
         let Some(incoming) = self.incoming.remove(&id) else { return };
         self.handshakes.remove(&incoming.noise);
-        self.streams.remove(&incoming.local_stream);
+        self.release_stream(incoming.local_stream);
         if !incoming.settled && incoming.agreed.is_some_and(|agreed| agreed.split.is_some()) {
             self.event(Event::Failed { connection: id, reason: ConnectError::Timeout });
         }

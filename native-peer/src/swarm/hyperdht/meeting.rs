@@ -62,8 +62,16 @@ impl HyperDht {
             let stream = u32::from_le_bytes(self.entropy.array());
             if stream != 0 && !self.streams.contains_key(&stream) {
                 self.streams.insert(stream, id);
+                self.output(Output::OpenStream(stream));
                 return stream;
             }
+        }
+    }
+
+    /// The stream will not be connected.
+    pub(super) fn release_stream(&mut self, stream: u32) {
+        if self.streams.remove(&stream).is_some() {
+            self.output(Output::CloseStream(stream));
         }
     }
 

@@ -29,6 +29,11 @@ pub enum Output {
     OpenSocket(SocketId),
     /// Nobody needs the socket for the DHT any more. Close it once no stream uses it.
     CloseSocket(SocketId),
+    /// Open a UDX stream with this number, not yet connected, that asks who may send to it. Whoever sends is to be told
+    /// to [`super::HyperDht::handle_stream_packet`].
+    OpenStream(u32),
+    /// The stream will not be connected.
+    CloseStream(u32),
     /// Something happened.
     Event(Event),
 }

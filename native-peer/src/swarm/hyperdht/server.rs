@@ -170,7 +170,7 @@ impl HyperDht {
         let reply = handshake.write(&payload).ok();
         let secrets = handshake.finish();
         let (Some(reply), Some(secrets)) = (reply, secrets) else {
-            self.streams.remove(&local_stream);
+            self.release_stream(local_stream);
             return None;
         };
         let agreed = remote_stream(&theirs).filter(|_| error == PeerError::None);
