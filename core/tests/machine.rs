@@ -1,5 +1,11 @@
 //! Sessions, stores that fail, cores that open and close, conflicts and audits.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test may fail loudly"
+)]
 
 mod virtual_link;
 
@@ -77,6 +83,29 @@ fn a_primary_key_that_could_not_be_stored_at_first_is_stored_later() {
     let (_, info) = starving.open(OpenCore::name("core-1"));
     let mut again = Host::with_store(8, starving.store.clone());
     assert_eq!(again.open(OpenCore::name("core-1")).1.key, info.key);
+}
+
+#[test]
+fn a_manifest_that_could_not_be_stored_is_learnt_and_stored_later() {
+    let mut world = World::new(3);
+    let (writer, info) = world.hosts[0].open(OpenCore::name("core-1"));
+    world.hosts[0].append(writer, &[b"one"]);
+    let (reader, _) = world.hosts[1].open(OpenCore::key(info.key));
+    follow(&mut world.hosts[1], reader);
+    world.hosts[1].full = true;
+    world.connect(1, 0);
+    world.run();
+    world.hosts[1].full = false;
+    world.pass(Duration::from_secs(6));
+    assert_eq!(world.hosts[1].info(reader).contiguous_length, 1);
+    let store = world.hosts[1].store.clone();
+    world.hosts[1] = Host::with_store(50, store);
+    world.hosts[1].open(OpenCore::key(info.key));
+    let (last, _) = world.hosts[2].open(OpenCore::key(info.key));
+    follow(&mut world.hosts[2], last);
+    world.connect(2, 1);
+    world.run();
+    assert_eq!(world.hosts[2].block(last, 0), "one");
 }
 
 #[test]

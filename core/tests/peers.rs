@@ -1,5 +1,11 @@
 //! What a peer may say, what it hears, and what happens to one that breaks the rules.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test may fail loudly"
+)]
 
 mod virtual_link;
 
@@ -101,6 +107,53 @@ fn a_block_two_callers_want_is_cancelled_with_the_last_of_them() {
     host.machine.cancel(second);
     puppet.pump(&mut host);
     assert_eq!(puppet.heard, [Message::Cancel { request: 1 }]);
+}
+
+#[test]
+fn a_block_asked_of_a_peer_that_goes_away_is_asked_of_the_next() {
+    let (mut host, session, mut puppet) = reader(9);
+    let key = host.info(session).key;
+    host.machine.get(session, 4, GetOptions::default());
+    puppet.pump(&mut host);
+    assert_eq!(puppet.requests().len(), 1);
+    puppet.hang_up(&mut host);
+    let mut next = Puppet::dial(&mut host, 2, key);
+    next.claim(&mut host, 0, 9, 9);
+    let asked = next.requests();
+    assert_eq!((asked[0].id, asked[0].proof.block.unwrap().index), (1, 4));
+}
+
+#[test]
+fn data_of_a_peer_nobody_asked_changes_nothing() {
+    let (mut host, session, mut puppet) = reader(9);
+    let key = host.info(session).key;
+    let mut other = Puppet::dial(&mut host, 2, key);
+    other.claim(&mut host, 0, 0, 9);
+    host.machine.get(session, 4, GetOptions::default());
+    puppet.pump(&mut host);
+    assert_eq!(puppet.requests().len(), 1);
+    let block = corestore_core::merkle::DataBlock { index: 4, value: Bytes::from_static(b"lie"), nodes: Vec::new() };
+    let proof = Proof { block: Some(block), ..Proof::default() };
+    other.say(&mut host, &Message::Data(Data { request: 1, proof, manifest: None }));
+    other.say(&mut host, &no_data(1, 1));
+    assert!(!host.events.iter().any(|event| matches!(event, Event::VerificationFailed { .. })));
+    puppet.pump(&mut host);
+    assert_eq!(puppet.requests(), []);
+}
+
+#[test]
+fn an_extensions_name_is_said_once() {
+    let (mut host, session, mut puppet) = reader(1);
+    for payload in [b"a", b"b"] {
+        host.machine.send_extension(session, "chat", &Bytes::from_static(payload));
+    }
+    puppet.pump(&mut host);
+    let said = |name: &str, payload| Message::Extension { name: name.into(), payload: Bytes::from_static(payload) };
+    assert_eq!(puppet.heard, [said("chat", b"a"), said("", b"b")]);
+    puppet.say(&mut host, &said("chat", b"c"));
+    puppet.say(&mut host, &said("", b"d"));
+    let named = |event: &&Event| matches!(event, Event::Extension { name, .. } if name == "chat");
+    assert_eq!(host.events.iter().filter(named).count(), 2);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use corestore_core::corestore::{
     CommandError, CoreInfo, Corestore as Sans, DownloadRange, GetOptions, Outcome, RequestId, SessionId,
 };
 use corestore_core::crypto::{CoreKey, DiscoveryKey};
+use corestore_core::log::Audit;
 use std::ops::{Bound, Range, RangeBounds};
 use std::sync::Arc;
 
@@ -156,6 +157,18 @@ impl Hypercore {
     pub async fn seek(&self, byte: u64) -> Result<Option<(u64, u64)>, ReadError> {
         match self.read(|machine, session| machine.seek(session, byte)).await? {
             Outcome::Sought(found) => Ok(found),
+            _ => Err(ReadError::Closed),
+        }
+    }
+
+    /// Reads and hashes everything stored of this core and tells what is wrong; nothing is changed. Takes as long as
+    /// reading that much takes.
+    ///
+    /// # Errors
+    /// [`ReadError`] when the store cannot be read; damage is no error.
+    pub async fn audit(&self) -> Result<Audit, ReadError> {
+        match self.read(Sans::audit).await? {
+            Outcome::Audited(audit) => Ok(audit),
             _ => Err(ReadError::Closed),
         }
     }

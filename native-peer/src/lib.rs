@@ -54,6 +54,7 @@ pub use corestore_core::corestore::{
     CloseReason, ConnectionId, ConnectionInfo, CoreInfo, DownloadRange, GetOptions, Role, StoredName,
 };
 pub use corestore_core::crypto::{CoreKey, DiscoveryKey, PublicKey};
+pub use corestore_core::log::{Audit, AuditFault};
 pub use corestore_core::manifest::Manifest;
 pub use corestore_core::storage::StorageError;
 pub use download::Download;

@@ -234,8 +234,10 @@ impl Drop for Machine {
 }
 
 impl State {
-    /// Carries out everything the machine asks for, until it is idle.
+    /// Carries out everything the machine asks for, until it is idle. What takes long, such as an audit, goes on when
+    /// the timer or anybody else enters next, so that nobody waits long for the lock.
     fn drain(&mut self, now: Instant) {
+        let entered = std::time::Instant::now();
         loop {
             match self.machine.poll_output() {
                 Output::Transmit { connection, bytes } => {
@@ -253,6 +255,10 @@ impl State {
                 Output::Storage { op, request } => {
                     let result = self.execute(request);
                     self.machine.handle_input(now, Input::Stored { op, result });
+                    if entered.elapsed() > LONG_ENOUGH {
+                        self.deadline = Some(now);
+                        break;
+                    }
                 }
                 Output::Event(Event::Resolved { request, result }) => self.answer(request, result),
                 Output::Event(event) => self.tell(event),
@@ -309,3 +315,6 @@ impl State {
         }
     }
 }
+
+/// How long one visit may keep others out.
+const LONG_ENOUGH: std::time::Duration = std::time::Duration::from_millis(20);

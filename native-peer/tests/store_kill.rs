@@ -62,7 +62,7 @@ fn child(folder: &Path) {
             WriteOp::PutBlocks { core: CORE, start: next, blocks },
             WriteOp::PutRecord(length_key(), Bytes::copy_from_slice(&end.to_le_bytes())),
         ];
-        if next % 7 == 0 {
+        if next.is_multiple_of(7) {
             ops.push(WriteOp::DeleteBlocks { core: CORE, range: 0..next.saturating_sub(KEPT) });
         }
         store.execute(StorageOp::Write(WriteBatch { ops, durability: Durability::Durable })).unwrap();

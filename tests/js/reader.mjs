@@ -19,19 +19,21 @@ await Promise.all(otherKeys.map(follow))
 async function follow (text) {
   const core = store.get({ key: fromHex(text), encryption })
   await core.ready()
-  const at = { next: 0, cuts: 0 }
+  const at = { next: 0, cut: () => {} }
   core.on('truncate', (length, fork) => {
-    at.next = Math.min(at.next, length)
-    at.cuts++
     say({ event: 'truncate', core: text, length, fork })
+    at.next = Math.min(at.next, length)
+    at.cut(null)
   })
   core.on('conflict', (length, fork) => say({ event: 'conflict', core: text, length, fork }))
   core.on('verification-error', (error) => say({ event: 'verification-error', core: text, message: error.message }))
   core.download({ start: 0, end: -1 })
   while (true) {
-    const { next, cuts } = at
-    const block = await core.get(next)
-    if (cuts !== at.cuts) continue
+    const { next } = at
+    // A get past a shorter fork's end waits for good: a truncation ends the waiting.
+    const cut = new Promise((resolve) => { at.cut = resolve })
+    const block = await Promise.race([cut, core.get(next)])
+    if (block === null) continue
     at.next = next + 1
     say({ core: toHex(core.key), seq: next, bytes: block.length, sha256: digest(block), fork: core.fork })
   }

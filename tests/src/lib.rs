@@ -1,3 +1,4 @@
 //! Harness for tests across crates.
+#![allow(clippy::panic, reason = "a test may fail loudly")]
 
 pub mod harness;

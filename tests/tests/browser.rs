@@ -3,6 +3,7 @@
 //! They need what `cargo xtask test` builds first: `target/www`, the native program (`CORESTORE` names it), Chromium
 //! (`CHROMIUM`) and the npm packages of `tests/browser` and `tests/js`.
 
+use corestore_tests::harness::corestore;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -64,7 +65,7 @@ fn scenario(name: &str) {
     assert!(root.join("target/www/index.html").exists(), "the page is not built; run `cargo xtask www` first");
     let mut child = Command::new("node")
         .arg(root.join("tests/browser").join(format!("{name}.mjs")))
-        .env("CORESTORE", program(root))
+        .env("CORESTORE", program())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -76,15 +77,9 @@ fn scenario(name: &str) {
     assert!(succeeded, "{name} failed:\n{said}");
 }
 
-/// The native program: the one that is named, or the one that cargo built beside this test.
-fn program(root: &Path) -> PathBuf {
-    let named = std::env::var_os("CORESTORE").map(PathBuf::from);
-    let beside = std::env::current_exe().ok().and_then(|test| Some(test.parent()?.parent()?.join("corestore")));
-    [named, beside, Some(root.join("target/release/corestore"))]
-        .into_iter()
-        .flatten()
-        .find(|path| path.exists())
-        .expect("the native program is not built; run `cargo build -p corestore-peer` first")
+/// The native program: the one that is named, or the one that is built for tests.
+fn program() -> PathBuf {
+    std::env::var_os("CORESTORE").map_or_else(|| corestore().to_owned(), PathBuf::from)
 }
 
 /// Whether it ended well. A script bounds itself; one that does not is ended here, politely first, so that it can end

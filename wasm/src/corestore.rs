@@ -196,9 +196,9 @@ fn core_name(options: &CoreOptions) -> Result<CoreName, JsValue> {
     let discovery_key = optional_key(&options.discovery_key(), "discoveryKey")?;
     let discovery_key = discovery_key.map(|key| CoreName::DiscoveryKey(DiscoveryKey(key)));
     let seed = optional_key(&options.seed(), "keyPair.seed")?.map(CoreName::KeyPair);
-    key.or(discovery_key).or(seed).ok_or_else(|| {
-        error::bad_argument("Which core? Give one of name, key, discoveryKey and keyPair.")
-    })
+    key.or(discovery_key)
+        .or(seed)
+        .ok_or_else(|| error::bad_argument("Which core? Give one of name, key, discoveryKey and keyPair."))
 }
 
 fn optional_key(value: &JsValue, what: &str) -> Result<Option<[u8; 32]>, JsValue> {

@@ -56,7 +56,9 @@ pub(crate) fn of_opening(cause: &OpenError) -> JsValue {
     match cause {
         OpenError::Locked(name) => error(
             "STORAGE_LOCKED",
-            &format!("The store \"{name}\" is open in another tab or worker: close it there, or open one of another name."),
+            &format!(
+                "The store \"{name}\" is open in another tab or worker: close it there, or open one of another name."
+            ),
         ),
         OpenError::Newer(name) => error(
             "STORAGE_NEWER",
@@ -64,7 +66,9 @@ pub(crate) fn of_opening(cause: &OpenError) -> JsValue {
         ),
         OpenError::Unavailable(why) => error(
             "STORAGE_UNAVAILABLE",
-            &format!("This browser window keeps no data for this page: use {{ memory: true }}, or leave private mode. {why}"),
+            &format!(
+                "This browser window keeps no data for this page: use {{ memory: true }}, or leave private mode. {why}"
+            ),
         ),
         OpenError::Full => of_storage(&StorageError::Full),
         OpenError::Broken(why) => error("STORAGE_BROKEN", &format!("The store cannot be opened: {why}.")),
@@ -76,7 +80,7 @@ pub(crate) fn of_storage(cause: &StorageError) -> JsValue {
         StorageError::Full => error(
             "STORAGE_FULL",
             "The browser gives this site no more space, and nothing of this change was written: free some (clear blocks, \
-             or ask for persistent storage) and try again.",
+             or ask for persistent storage) and try again; if it stays full, open the store again.",
         ),
         other => error("STORAGE_BROKEN", &format!("The store cannot be used any more, open it again: {other}.")),
     }
@@ -90,7 +94,9 @@ pub(crate) fn of_command(cause: &CommandError) -> JsValue {
             "REQUEST_TIMEOUT",
             "No peer answered in time: check the connection, or give the request a longer timeout.",
         ),
-        CommandError::NotFound => error("STORAGE_EMPTY", "No such core is stored here: get it by its key to create it."),
+        CommandError::NotFound => {
+            error("STORAGE_EMPTY", "No such core is stored here: get it by its key to create it.")
+        }
         CommandError::NotWritable => error(
             "SESSION_NOT_WRITABLE",
             "This core cannot be written here: its signing key is elsewhere, or the session is read-only.",
@@ -98,10 +104,9 @@ pub(crate) fn of_command(cause: &CommandError) -> JsValue {
         CommandError::BlockTooLarge { position, size } => bad_argument(&format!(
             "Block {position} of the batch has {size} bytes, and a block may have 15 MiB: split it."
         )),
-        CommandError::OutOfBounds => error(
-            "BLOCK_NOT_AVAILABLE",
-            "The index lies outside the core, or the range ends before it starts.",
-        ),
+        CommandError::OutOfBounds => {
+            error("BLOCK_NOT_AVAILABLE", "The index lies outside the core, or the range ends before it starts.")
+        }
         CommandError::SnapshotNotAvailable => error(
             "SNAPSHOT_NOT_AVAILABLE",
             "The block lies outside this snapshot, or was truncated away: take a new snapshot.",

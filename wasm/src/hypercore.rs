@@ -279,5 +279,6 @@ fn done(_: &Driver, _: Outcome) -> JsValue {
 }
 
 fn checked_index(value: f64, what: &str) -> Result<u64, JsValue> {
-    index(value).ok_or_else(|| error::bad_argument(&format!("{what} has to be a whole number from 0 on, and is {value}.")))
+    index(value)
+        .ok_or_else(|| error::bad_argument(&format!("{what} has to be a whole number from 0 on, and is {value}.")))
 }

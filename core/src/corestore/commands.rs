@@ -8,7 +8,7 @@ use super::timers::Timer;
 use super::waiting::{Waiting, WaitingFor};
 use crate::crypto::DiscoveryKey;
 use crate::log::Applied;
-use crate::merkle::{ByteSeek, LoadedNodes};
+use crate::merkle::{ByteSeek, LoadedNodes, TreeIndex};
 use crate::replication::DemandId;
 use crate::storage::{StorageOp, rows};
 use crate::time::Duration;
@@ -127,7 +127,9 @@ impl Corestore {
         self.resolve(request, result.map(|block| Outcome::Block(Some(block))));
     }
 
-    /// Looks for a longer log. Without `wait` it answers at once with `false`; a writer has nothing to look for.
+    /// Looks for a longer log. Without `wait` it answers at once with `false`; a writer or a snapshot has nothing to
+    /// look for. With it, the word of the first three peers is heard; as long as there is none it waits for one, as
+    /// the reference does while peers are being found.
     /// Answered by [`Outcome::Updated`].
     pub fn update(&mut self, session: SessionId, wait: bool) -> RequestId {
         let request = RequestId(self.next_id());
@@ -233,9 +235,10 @@ impl Corestore {
         if *rounds > SEEK_ROUNDS {
             return self.give_up(request, CommandError::OutOfBounds);
         }
+        let below = needs.first().map_or(TreeIndex::default(), |missing| missing.parent());
         *wanted = Some(demand);
         core.demands.insert(demand, Wanted::Request(request));
-        core.want_seek(now, demand, seek.byte_offset(), seek.padding());
+        core.want_seek(now, demand, (seek.byte_offset(), seek.padding()), below);
         self.dirty_cores.insert(waiting.core);
     }
 
@@ -259,4 +262,4 @@ impl Corestore {
 }
 
 /// No tree is deeper; peers that answer a seek with nothing of use are not asked for ever.
-const SEEK_ROUNDS: u32 = 128;
+const SEEK_ROUNDS: u32 = 64;

@@ -8,6 +8,7 @@ use super::timers::Timer;
 use super::writes::Then;
 use crate::crypto::{BlockCipher, DiscoveryKey};
 use crate::log::Hypercore;
+use crate::merkle::TreeIndex;
 use crate::replication::{
     Committed, CoreView, DemandId, Effect, LoadId, Loaded, Message, PeerId, Range as WantedRange, Replicator,
     ReplicatorConfig,
@@ -102,8 +103,8 @@ impl OpenedCore {
         self.replicator.want_upgrade(now, &view(&self.log), demand);
     }
 
-    pub(super) fn want_seek(&mut self, now: Instant, demand: DemandId, bytes: u64, padding: u64) {
-        self.replicator.want_seek(now, &view(&self.log), demand, bytes, padding);
+    pub(super) fn want_seek(&mut self, now: Instant, demand: DemandId, byte: (u64, u64), below: TreeIndex) {
+        self.replicator.want_seek(now, &view(&self.log), demand, byte, below);
     }
 
     pub(super) fn want_range(&mut self, now: Instant, demand: DemandId, range: DownloadRange) {

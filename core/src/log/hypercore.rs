@@ -120,6 +120,10 @@ impl Hypercore {
 
     /// Drops every commit in flight after a write failed: the staged side falls back to what is stored.
     pub fn abandon(&mut self) {
+        if self.in_flight.iter().any(|commit| commit.applied.manifest) {
+            // It was learnt with what is dropped; keeping it would mean never to store it.
+            self.verifier = None;
+        }
         self.in_flight.clear();
         self.staged = self.published.clone();
     }

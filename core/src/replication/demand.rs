@@ -2,6 +2,7 @@
 
 use super::effect::DemandId;
 use crate::log::Bitfield;
+use crate::merkle::TreeIndex;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
@@ -44,6 +45,8 @@ impl Span {
 pub(super) struct Seek {
     pub(super) bytes: u64,
     pub(super) padding: u64,
+    /// The lowest node we know to hold the byte.
+    pub(super) below: TreeIndex,
     /// It is asked for, or its answer is on its way to the store.
     pub(super) busy: bool,
 }

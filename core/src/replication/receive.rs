@@ -7,6 +7,7 @@ use super::view::CoreView;
 use super::wire::{Data, INVALID_REQUEST, NOT_AVAILABLE};
 use crate::manifest::{Manifest, Verifier};
 use crate::merkle::{Anchor, Proof, Roots, Unanchored, Verified, verify};
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -53,7 +54,7 @@ impl Replicator {
             Ok(Anchor::Verified(verified)) => self.accept(peer, storing, verified, manifest),
             Ok(Anchor::Stored(unanchored)) => {
                 let nodes = Vec::from([unanchored.needs()]);
-                let then = Loading::Anchor { peer, unanchored, manifest, storing };
+                let then = Loading::Anchor { peer, unanchored: Box::new(unanchored), manifest, storing };
                 self.load(Load { nodes, blocks: Vec::new() }, then);
             }
         }

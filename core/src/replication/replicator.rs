@@ -13,7 +13,7 @@ use super::serve::Serving;
 use super::view::CoreView;
 use super::wire::{Message, Request};
 use crate::manifest::Manifest;
-use crate::merkle::{Proof, Roots, Unanchored};
+use crate::merkle::{Proof, Roots, TreeIndex, Unanchored};
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -29,7 +29,7 @@ pub(super) enum Loading {
     /// A proof for a peer.
     Serve { peer: PeerId, serving: Box<Serving> },
     /// The node a proof hangs on.
-    Anchor { peer: PeerId, unanchored: Unanchored, manifest: Option<Manifest>, storing: Storing },
+    Anchor { peer: PeerId, unanchored: Box<Unanchored>, manifest: Option<Manifest>, storing: Storing },
     /// Our nodes, to find where this peer's fork begins.
     Fork { peer: PeerId },
     /// Our roots at the length another history was signed for.
@@ -213,7 +213,7 @@ impl Replicator {
             }
             Some(Loading::Serve { peer, serving }) => self.serve_loaded(view, peer, *serving, &loaded),
             Some(Loading::Anchor { peer, unanchored, manifest, storing }) => {
-                self.anchor_loaded(view, peer, unanchored, manifest, storing, &loaded);
+                self.anchor_loaded(view, peer, *unanchored, manifest, storing, &loaded);
                 self.update_peer(view, peer);
             }
             Some(Loading::Fork { peer }) => self.fork_loaded(view, peer, &loaded),
@@ -362,10 +362,17 @@ impl Replicator {
         self.update(view);
     }
 
-    /// Someone looks for a byte.
-    pub fn want_seek(&mut self, now: Instant, view: &CoreView<'_>, demand: DemandId, bytes: u64, padding: u64) {
+    /// Someone looks for a byte, `padding` bytes left out per block; `below` is the lowest node known to hold it.
+    pub fn want_seek(
+        &mut self,
+        now: Instant,
+        view: &CoreView<'_>,
+        demand: DemandId,
+        (bytes, padding): (u64, u64),
+        below: TreeIndex,
+    ) {
         self.now = now;
-        self.demands.seeks.insert(demand, Seek { bytes, padding, busy: false });
+        self.demands.seeks.insert(demand, Seek { bytes, padding, below, busy: false });
         self.update(view);
     }
 

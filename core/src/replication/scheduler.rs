@@ -113,18 +113,11 @@ impl Replicator {
         }
         let waiting = self.demands.seeks.iter().find(|(_, seek)| !seek.busy);
         let Some((demand, seek)) = waiting.map(|(demand, seek)| (*demand, *seek)) else { return false };
-        // A seek goes below a node: the root that holds the byte, reached from its first leaf.
-        let mut left = seek.bytes;
-        let root = view.head.roots.nodes.iter().find(|root| {
-            let size = root.unpadded_size(seek.padding);
-            let here = left < size;
-            left = left.saturating_sub(size);
-            here
-        });
-        let Some(root) = root else { return false };
-        let (first, _) = root.index.spans();
+        // Asked from its first leaf on, so that both children of that node come along: every answer leads further
+        // down, even one that leaves the seek itself out.
+        let (first, _) = seek.below.spans();
         let proof = ProofRequest {
-            hash: Some(RequestBlock { index: first.0, nodes: u64::from(root.index.depth()) }),
+            hash: Some(RequestBlock { index: first.0, nodes: u64::from(seek.below.depth()) }),
             seek: Some(RequestSeek { bytes: seek.bytes, padding: seek.padding }),
             ..ProofRequest::default()
         };

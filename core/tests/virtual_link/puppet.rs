@@ -131,6 +131,11 @@ impl Puppet {
         self.pump(host);
     }
 
+    /// The connection breaks.
+    pub fn hang_up(self, host: &mut Host) {
+        host.input(Input::Closed { connection: self.connection });
+    }
+
     /// Closes its channel.
     pub fn close(&mut self, host: &mut Host) {
         self.mux.close(self.channel.take().unwrap());

@@ -64,7 +64,12 @@ impl FileStore {
             entries = entries.saturating_add(1);
             for (core, index, place) in blocks_of(&ops) {
                 if self.reading.place(core, index)? == Some(place) {
-                    let block = self.reading.block_at(place)?;
+                    let block = match self.reading.block_at(place) {
+                        Ok(block) => block,
+                        // It stays where it is, and so does its segment.
+                        Err(Fault::Damaged { .. }) => continue,
+                        Err(fault) => return Err(fault),
+                    };
                     bytes = bytes.saturating_add(len64(block.len()));
                     moves.push(WriteOp::PutBlocks { core, start: index, blocks: vec![block] });
                 }

@@ -1,7 +1,7 @@
 //! The narrow seam to the disk: names, files, syncing. A test puts a disk of its own here that fills up, loses writes
 //! or stops at any step.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, IoSlice, Seek, SeekFrom, Write};
@@ -11,11 +11,11 @@ use std::sync::Arc;
 
 /// Where a store's files live. Names have the form `file` or `folder/file`.
 pub trait Disk: Debug + Send + Sync {
-    /// The files of a folder; none when there is no such folder.
+    /// The files of a folder and their sizes in bytes; none when there is no such folder.
     ///
     /// # Errors
     /// Those of the operating system.
-    fn list(&self, folder: &str) -> io::Result<BTreeSet<String>>;
+    fn list(&self, folder: &str) -> io::Result<BTreeMap<String, u64>>;
 
     /// A new, empty file in place of any old one; makes its folder.
     ///
@@ -119,13 +119,23 @@ fn lock(path: &Path, read_only: bool) -> io::Result<Option<File>> {
 }
 
 impl Disk for Directory {
-    fn list(&self, folder: &str) -> io::Result<BTreeSet<String>> {
+    fn list(&self, folder: &str) -> io::Result<BTreeMap<String, u64>> {
         let entries = match fs::read_dir(self.path.join(folder)) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
             Err(error) => return Err(error),
         };
-        entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+        let sized = |entry: io::Result<fs::DirEntry>| {
+            let entry = entry?;
+            let size = match entry.metadata() {
+                Ok(metadata) => metadata.len(),
+                // Removed between the two calls.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            Ok(Some((entry.file_name().to_string_lossy().into_owned(), size)))
+        };
+        entries.filter_map(|entry| sized(entry).transpose()).collect()
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {

@@ -40,8 +40,8 @@ pub struct StoreStats {
     pub log_bytes: u64,
     /// The index's files.
     pub tree_bytes: u64,
-    /// Blocks that can still be read, as of the last checkpoint.
-    pub live_block_bytes: u64,
+    /// What blocks that can still be read need of the log, as of the last checkpoint: their bytes and 32 for each.
+    pub live_log_bytes: u64,
     /// Files of log and index.
     pub segments: u64,
     /// Pages of the index in memory.
@@ -152,7 +152,7 @@ impl FileStore {
         Ok(StoreStats {
             log_bytes: log.values().sum(),
             tree_bytes: tree.values().sum(),
-            live_block_bytes: self.reading.base.usage.log.values().sum(),
+            live_log_bytes: self.reading.base.usage.log.values().sum(),
             segments: super::units::len64(count),
             cached_bytes: super::units::len64(self.reading.pager.cached_bytes()),
             dirty_bytes: super::units::len64(self.reading.dirty.bytes()),
@@ -164,6 +164,10 @@ impl FileStore {
         self.usable()?;
         if batch.ops.is_empty() {
             return Ok(());
+        }
+        if let Some(length) = too_long(&batch.ops) {
+            let why = format!("a record's key of {length} bytes is too long; use at most {LONGEST_KEY}");
+            return Err(StorageError::Broken(why));
         }
         self.make_room()?;
         self.append(batch.ops)?;
@@ -339,9 +343,20 @@ fn read_only() -> StorageError {
     StorageError::Broken("it is open for reading only; open it for writing".to_owned())
 }
 
+/// The length of a record's key that the index could not hold.
+fn too_long(ops: &[WriteOp]) -> Option<usize> {
+    let keys = ops.iter().filter_map(|op| match op {
+        WriteOp::PutRecord(key, _) => Some(key.0.len()),
+        _ => None,
+    });
+    keys.filter(|length| *length > LONGEST_KEY).max()
+}
+
 fn distance(from: LogPosition, to: LogPosition) -> u64 {
     if from.segment == to.segment { to.offset.saturating_sub(from.offset) } else { to.offset }
 }
 
+/// The contract's limit, in bytes.
+const LONGEST_KEY: usize = 64;
 /// Segments of the log that an opening replays at most, roughly.
 const LONGEST_REPLAY: u64 = 4;

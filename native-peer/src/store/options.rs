@@ -38,7 +38,7 @@ impl Default for StoreOptions {
             durability: DurabilityLevel::Process,
             read_only: false,
             cache_bytes: 16 << 20,
-            dirty_bytes: 8 << 20,
+            dirty_bytes: 4 << 20,
             log_segment_bytes: 64 << 20,
             tree_segment_bytes: 8 << 20,
             accept_loss: false,

@@ -273,10 +273,14 @@ fn lose(file: &Contained, dice: &mut Dice) -> Vec<u8> {
 }
 
 impl Disk for FakeDisk {
-    fn list(&self, folder: &str) -> io::Result<BTreeSet<String>> {
+    fn list(&self, folder: &str) -> io::Result<BTreeMap<String, u64>> {
         let state = self.0.lock().unwrap();
         let prefix = format!("{folder}/");
-        Ok(state.files.keys().filter_map(|name| name.strip_prefix(&prefix).map(str::to_owned)).collect())
+        let listed = state.files.iter().filter_map(|(name, file)| {
+            let name = name.strip_prefix(&prefix)?.to_owned();
+            Some((name, file.lock().unwrap().bytes.len() as u64))
+        });
+        Ok(listed.collect())
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {

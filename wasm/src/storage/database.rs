@@ -70,8 +70,12 @@ extern "C" {
     #[wasm_bindgen(extends = IdbDatabase)]
     type DurableDatabase;
     #[wasm_bindgen(method, catch, js_name = transaction)]
-    fn transaction(this: &DurableDatabase, tables: &Array, mode: &str, options: &Object)
-    -> Result<IdbTransaction, JsValue>;
+    fn transaction(
+        this: &DurableDatabase,
+        tables: &Array,
+        mode: &str,
+        options: &Object,
+    ) -> Result<IdbTransaction, JsValue>;
 }
 
 impl Database {

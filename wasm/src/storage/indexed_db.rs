@@ -15,13 +15,16 @@
 //! [`Overlay`]), over the pages; a read looks there first. When the journal has grown, its outcome is folded into pages
 //! and its records are removed, in one transaction; on opening, what is left of it is read back. A transaction is all
 //! or nothing and overlapping transactions run in the order they were made, which gives sentences 2 and 3 of the
-//! contract. Durable batches ask for `strict` durability, buffered ones and folding for `relaxed`.
+//! contract. Batches gather while a transaction is under way. One with a durable batch in it asks for `strict`
+//! durability and is started and answered as such; buffered batches are answered at once, up to a bound, since they may
+//! be lost as a suffix. Should such a suffix be lost while the store is open, nothing more is written until it is
+//! opened again.
 
 use super::cache::PageCache;
-use super::database::{Database, Row, Sureness, Table, Transaction};
-use super::fold::{FoldPlan, PagePlan};
-use super::journal::{self, JournalOp, Plan};
-use super::overlay::{Below, Lookup, Overlay, Place, places};
+use super::database::{Database, Table};
+use super::fold::FoldPlan;
+use super::journal::{self, JournalOp};
+use super::overlay::{Below, Lookup, Overlay, Place};
 use super::owner::Ownership;
 use super::pages::{BlockPage, NodePage, Page};
 use super::read::PendingRead;
@@ -30,12 +33,11 @@ use crate::error::OpenError;
 use bytes::Bytes;
 use core::ops::Range;
 use corestore_core::merkle::Node;
-use corestore_core::storage::{Durability, OpId, RecordKey, StorageError, StorageOp, StorageReply, WriteBatch};
+use corestore_core::storage::{OpId, RecordKey, StorageError, StorageOp, WriteOp};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::spawn_local;
 
 /// A store in a database of the browser's.
 #[derive(Clone)]
@@ -51,6 +53,9 @@ pub(super) struct Shared {
 
 #[derive(Default)]
 pub(super) struct State {
+    /// What is to be written next, and its outcome.
+    pub(super) gathered: Gathered,
+    gathering: Overlay,
     /// The outcome of the journal that is not being folded.
     newer: Overlay,
     /// The outcome that is being folded.
@@ -58,17 +63,31 @@ pub(super) struct State {
     /// The journal, oldest first; those up to `folding_through` are being folded.
     log: VecDeque<Logged>,
     folding_through: Option<u64>,
-    next: u64,
+    pub(super) next: u64,
     journal_bytes: usize,
     /// Fold when the journal has more bytes than this; after a failure it grows for a while.
     fold_at: usize,
     journal_limit: usize,
-    writes_in_flight: usize,
+    pub(super) writes_in_flight: usize,
+    pub(super) bytes_in_flight: usize,
     pub(super) cache: PageCache,
     /// Counts what makes a page that is being read stale.
     pub(super) epoch: u64,
     pub(super) reads: Vec<PendingRead>,
-    broken: Option<StorageError>,
+    /// Why nothing more is written.
+    pub(super) broken: Option<StorageError>,
+}
+
+/// Batches that go into one transaction.
+#[derive(Default)]
+pub(super) struct Gathered {
+    pub(super) ops: Vec<WriteOp>,
+    /// Operations to answer when the transaction is done.
+    pub(super) due: Vec<OpId>,
+    pub(super) durable: bool,
+    /// Some of it was answered already.
+    pub(super) promised: bool,
+    pub(super) bytes: usize,
 }
 
 struct Logged {
@@ -105,15 +124,28 @@ impl IndexedDb {
             StorageOp::Scan(scan) => self.scan(op, scan),
             StorageOp::Write(batch) => {
                 // What was asked before must not see this.
-                self.flush();
-                self.write(op, batch).err().map(Err)
+                self.start_reads();
+                self.write(op, batch)
             }
+        }
+    }
+
+    /// Starts what was gathered in this turn.
+    pub(super) fn flush(&self) {
+        self.start_reads();
+        let state = self.0.state.borrow();
+        // While a transaction is under way the next one gathers, unless someone waits for it.
+        let wanted = !state.gathered.due.is_empty() || state.writes_in_flight == 0;
+        drop(state);
+        if wanted {
+            self.issue();
         }
     }
 
     /// Closes the database after what was given and lets the next owner in.
     pub(super) fn close(&self) {
-        self.flush();
+        self.start_reads();
+        self.issue();
         self.0.state.borrow_mut().broken = Some(StorageError::Broken("it is closed".into()));
         self.0.database.close();
         self.0.ownership.borrow_mut().take();
@@ -154,158 +186,44 @@ impl IndexedDb {
         }
         Ok(())
     }
-
-    /// Puts a batch; its answer comes when the transaction is done.
-    fn write(&self, op: OpId, batch: WriteBatch) -> Result<(), StorageError> {
-        let mut state = self.0.state.borrow_mut();
-        if let Some(broken) = &state.broken {
-            return Err(broken.clone());
-        }
-        let plan = Plan::new(batch.ops, |core, range| state.is_untouched(&places(core, range)));
-        let record = journal::encode(&plan.ops);
-        let number = state.next;
-        let transaction = self.put(&plan, &record, number, batch.durability)?;
-        for (core, page, blocks) in plan.pages {
-            state.epoch = state.epoch.saturating_add(1);
-            let size = blocks.size();
-            state.cache.blocks.insert((core.0, page), Some(blocks), size);
-        }
-        state.log(number, plan.ops, record.len());
-        state.writes_in_flight = state.writes_in_flight.saturating_add(1);
-        drop(state);
-        let store = self.clone();
-        spawn_local(async move {
-            let result = transaction.done().await;
-            store.written(op, number, result);
-        });
-        Ok(())
-    }
-
-    /// Makes the transaction of a batch; after an error nothing of it takes effect.
-    fn put(
-        &self,
-        plan: &Plan,
-        record: &[u8],
-        number: u64,
-        durability: Durability,
-    ) -> Result<Transaction, StorageError> {
-        let mut tables = vec![Table::Journal];
-        if !plan.pages.is_empty() {
-            tables.push(Table::Blocks);
-        }
-        if !plan.large.is_empty() {
-            tables.push(Table::Large);
-        }
-        let sureness = match durability {
-            Durability::Durable => Sureness::Strict,
-            Durability::Buffered => Sureness::Relaxed,
-        };
-        let transaction = self.0.database.write(&tables, sureness)?;
-        let put = || {
-            for (core, index, block) in &plan.large {
-                transaction.put(Table::Large, &key_of((core.0, *index)), block)?;
-            }
-            for (core, page, blocks) in &plan.pages {
-                transaction.put(Table::Blocks, &key_of((core.0, *page)), &blocks.encode())?;
-            }
-            transaction.put(Table::Journal, &number.to_be_bytes(), record)
-        };
-        put().inspect_err(|_| transaction.abort())?;
-        transaction.commit();
-        Ok(transaction)
-    }
-
-    /// The transaction of a batch is over.
-    fn written(&self, op: OpId, number: u64, result: Result<(), StorageError>) {
-        let mut state = self.0.state.borrow_mut();
-        state.writes_in_flight = state.writes_in_flight.saturating_sub(1);
-        if let Err(error) = &result {
-            state.take_back(number);
-            state.note_broken(error);
-        }
-        let due = state.is_fold_due();
-        drop(state);
-        if due {
-            self.fold();
-        }
-        self.answer(vec![(op, result.map(|()| StorageReply::Written))]);
-    }
-
-    /// Folds the journal's outcome into pages. Batches given meanwhile go on top.
-    fn fold(&self) {
-        let mut state = self.0.state.borrow_mut();
-        let Some(last) = state.log.back().map(|logged| logged.number) else { return };
-        let plan = FoldPlan::new(&state.newer);
-        match self.begin_fold(&plan, &mut state, last) {
-            Err(error) => {
-                state.fold_later();
-                state.note_broken(&error);
-            }
-            Ok(fold) => {
-                state.folding = Some(core::mem::take(&mut state.newer));
-                state.folding_through = Some(last);
-                drop(state);
-                let store = self.clone();
-                spawn_local(async move { store.finish_fold(fold, &plan).await });
-            }
-        }
-    }
-
-    /// Removes what is gone and asks for the pages that change.
-    fn begin_fold(&self, plan: &FoldPlan, state: &mut State, last: u64) -> Result<Fold, StorageError> {
-        let tables = [Table::Journal, Table::Records, Table::Nodes, Table::Blocks, Table::Large];
-        let transaction = self.0.database.write(&tables, Sureness::Relaxed)?;
-        let mut begin = || {
-            let folded = Vec::new()..last.saturating_add(1).to_be_bytes().to_vec();
-            transaction.delete_range(Table::Journal, &folded)?;
-            for range in state.newer.records.gone() {
-                transaction.delete_range(Table::Records, &(range.start.0..range.end.0))?;
-            }
-            for (key, value) in &state.newer.records.puts {
-                transaction.put(Table::Records, &key.0, value)?;
-            }
-            for (table, ranges) in
-                [(Table::Large, &plan.large_gone), (Table::Blocks, &plan.blocks.gone), (Table::Nodes, &plan.nodes.gone)]
-            {
-                for range in ranges {
-                    transaction.delete_range(table, &keys_of(range))?;
-                }
-            }
-            let blocks = Sources::ask(&transaction, Table::Blocks, &plan.blocks, |place| {
-                state.cache.blocks.get(place).cloned()
-            })?;
-            let nodes = Sources::ask(&transaction, Table::Nodes, &plan.nodes, |place| {
-                state.cache.nodes.get(place).cloned()
-            })?;
-            Ok((blocks, nodes))
-        };
-        let sources: Result<(Sources<BlockPage>, Sources<NodePage>), StorageError> = begin();
-        let (blocks, nodes) = sources.inspect_err(|_| transaction.abort())?;
-        Ok(Fold { transaction, blocks, nodes })
-    }
-
-    /// Changes the pages once they are read.
-    async fn finish_fold(&self, fold: Fold, plan: &FoldPlan) {
-        let result = fold.run(plan).await;
-        let mut state = self.0.state.borrow_mut();
-        state.epoch = state.epoch.saturating_add(1);
-        match result {
-            Ok((blocks, nodes)) => state.folded(plan, blocks, nodes),
-            Err(error) => {
-                state.fold_failed();
-                state.note_broken(&error);
-            }
-        }
-    }
 }
 
 impl State {
+    /// Takes a batch that is to be written.
+    pub(super) fn gather(&mut self, ops: Vec<WriteOp>) {
+        for op in &ops {
+            self.gathering.apply(&JournalOp::from(op.clone()));
+        }
+        self.gathered.bytes = self.gathered.bytes.saturating_add(size_of(&ops));
+        self.gathered.ops.extend(ops);
+    }
+
+    /// Hands out what was gathered; the caller logs it.
+    pub(super) fn take_gathered(&mut self) -> Gathered {
+        let outcome = core::mem::take(&mut self.gathering);
+        let mut gathered = core::mem::take(&mut self.gathered);
+        if let Some(fewer) = outcome.to_writes() {
+            gathered.ops = fewer;
+        }
+        gathered
+    }
+
     /// Takes a batch into the journal and its outcome.
-    fn log(&mut self, number: u64, ops: Vec<JournalOp>, bytes: usize) {
+    pub(super) fn log(&mut self, number: u64, ops: Vec<JournalOp>, bytes: usize) {
         ops.iter().for_each(|op| self.newer.apply(op));
         self.journal_bytes = self.journal_bytes.saturating_add(bytes);
         self.log.push_back(Logged { number, ops, bytes });
         self.next = number.saturating_add(1);
+    }
+
+    /// The newest journal record.
+    pub(super) fn last_logged(&self) -> Option<u64> {
+        self.log.back().map(|logged| logged.number)
+    }
+
+    /// The outcome that is not being folded.
+    pub(super) const fn newer(&self) -> &Overlay {
+        &self.newer
     }
 
     /// What the layers say of a record.
@@ -325,23 +243,20 @@ impl State {
 
     /// The layers, newest first.
     pub(super) fn layers(&self) -> impl Iterator<Item = &Overlay> {
-        core::iter::once(&self.newer).chain(&self.folding)
+        [&self.gathering, &self.newer].into_iter().chain(&self.folding)
     }
 
-    fn layered<V>(&self, get: impl Fn(&Overlay) -> Lookup<V>) -> Lookup<V> {
-        match (get(&self.newer), &self.folding) {
-            (Lookup::Unknown, Some(folding)) => get(folding),
-            (found, _) => found,
-        }
+    fn layered<V: PartialEq>(&self, get: impl Fn(&Overlay) -> Lookup<V>) -> Lookup<V> {
+        self.layers().map(get).find(|found| *found != Lookup::Unknown).unwrap_or(Lookup::Unknown)
     }
 
-    /// True when no layer says anything of these blocks.
-    fn is_untouched(&self, range: &Range<Place>) -> bool {
-        self.layers().all(|layer| !layer.blocks.touches(range))
+    /// True when no written layer says anything of these blocks.
+    pub(super) fn is_untouched(&self, range: &Range<Place>) -> bool {
+        self.layers().skip(1).all(|layer| !layer.blocks.touches(range))
     }
 
     /// A batch did not come to be: what came after it stays.
-    fn take_back(&mut self, number: u64) {
+    pub(super) fn take_back(&mut self, number: u64) {
         let Some(at) = self.log.iter().position(|logged| logged.number == number) else { return };
         let Some(logged) = self.log.remove(at) else { return };
         self.journal_bytes = self.journal_bytes.saturating_sub(logged.bytes);
@@ -362,19 +277,30 @@ impl State {
         self.newer = newer;
     }
 
-    fn note_broken(&mut self, error: &StorageError) {
+    pub(super) fn note_broken(&mut self, error: &StorageError) {
         if *error != StorageError::Full && self.broken.is_none() {
             self.broken = Some(error.clone());
         }
     }
 
-    fn is_fold_due(&self) -> bool {
+    pub(super) fn is_fold_due(&self) -> bool {
         let grown = self.journal_bytes > self.fold_at || self.log.len() > JOURNAL_RECORDS;
         grown && self.folding.is_none() && self.writes_in_flight == 0 && self.broken.is_none()
     }
 
+    /// The journal up to `last` is being folded; what comes now goes on top.
+    pub(super) fn fold_begun(&mut self, last: u64) {
+        self.folding = Some(core::mem::take(&mut self.newer));
+        self.folding_through = Some(last);
+    }
+
     /// The journal's outcome is in the pages.
-    fn folded(&mut self, plan: &FoldPlan, blocks: BTreeMap<Place, BlockPage>, nodes: BTreeMap<Place, NodePage>) {
+    pub(super) fn folded(
+        &mut self,
+        plan: &FoldPlan,
+        blocks: BTreeMap<Place, BlockPage>,
+        nodes: BTreeMap<Place, NodePage>,
+    ) {
         plan.blocks.gone.iter().for_each(|range| self.cache.blocks.remove_range(range));
         plan.nodes.gone.iter().for_each(|range| self.cache.nodes.remove_range(range));
         for ((slot, page), blocks) in blocks {
@@ -399,101 +325,32 @@ impl State {
     }
 
     /// Nothing was folded: the journal still holds everything.
-    fn fold_failed(&mut self) {
+    pub(super) fn fold_failed(&mut self) {
         self.folding = None;
         self.folding_through = None;
         self.replay();
         self.fold_later();
     }
 
-    fn fold_later(&mut self) {
+    pub(super) fn fold_later(&mut self) {
         self.fold_at = self.journal_bytes.saturating_add(self.journal_limit.max(1));
-    }
-}
-
-/// A fold under way.
-struct Fold {
-    transaction: Transaction,
-    blocks: Sources<BlockPage>,
-    nodes: Sources<NodePage>,
-}
-
-/// The pages a fold starts from: known ones, and rows that are being read.
-struct Sources<P> {
-    known: BTreeMap<Place, Option<P>>,
-    rows: Vec<(Place, Row)>,
-}
-
-impl Fold {
-    /// Puts the changed pages; gives them back once they are stored.
-    async fn run(
-        self,
-        plan: &FoldPlan,
-    ) -> Result<(BTreeMap<Place, BlockPage>, BTreeMap<Place, NodePage>), StorageError> {
-        let last = self.nodes.rows.last().or(self.blocks.rows.last());
-        if let Some((_, row)) = last {
-            row.answered().await?;
-        }
-        let pages = || {
-            let blocks = self.blocks.patch(&self.transaction, Table::Blocks, &plan.blocks)?;
-            let nodes = self.nodes.patch(&self.transaction, Table::Nodes, &plan.nodes)?;
-            Ok((blocks, nodes))
-        };
-        let pages: Result<_, StorageError> = pages();
-        let pages = pages.inspect_err(|_| self.transaction.abort())?;
-        self.transaction.commit();
-        self.transaction.done().await?;
-        Ok(pages)
-    }
-}
-
-impl<P: Page> Sources<P> {
-    fn ask(
-        transaction: &Transaction,
-        table: Table,
-        plan: &PagePlan<P::Item>,
-        mut cached: impl FnMut(Place) -> Option<Option<P>>,
-    ) -> Result<Self, StorageError> {
-        let mut sources = Self { known: BTreeMap::new(), rows: Vec::new() };
-        for (place, patch) in &plan.patches {
-            let known = if patch.fresh { Some(None) } else { cached(*place) };
-            match known {
-                Some(page) => {
-                    sources.known.insert(*place, page);
-                }
-                None => sources.rows.push((*place, transaction.get(table, &key_of(*place))?)),
-            }
-        }
-        Ok(sources)
-    }
-
-    fn patch(
-        &self,
-        transaction: &Transaction,
-        table: Table,
-        plan: &PagePlan<P::Item>,
-    ) -> Result<BTreeMap<Place, P>, StorageError> {
-        let mut sources = self.known.clone();
-        for (place, row) in &self.rows {
-            sources.insert(*place, row.bytes().map(|bytes| page(*place, &bytes)).transpose()?);
-        }
-        let mut changed = BTreeMap::new();
-        for (place, patch) in &plan.patches {
-            let page: P = patch.apply(sources.remove(place).flatten());
-            if page.items().is_empty() {
-                transaction.delete(table, &key_of(*place))?;
-            } else {
-                transaction.put(table, &key_of(*place), &page.encode())?;
-            }
-            changed.insert(*place, page);
-        }
-        Ok(changed)
     }
 }
 
 /// A page as the cache has it: an empty one has no row.
 fn stored<P: Page>(page: P) -> Option<P> {
     (!page.items().is_empty()).then_some(page)
+}
+
+/// Bytes of the values of some changes, about.
+fn size_of(ops: &[WriteOp]) -> usize {
+    let size = |op: &WriteOp| match op {
+        WriteOp::PutBlocks { blocks, .. } => blocks.iter().map(Bytes::len).sum(),
+        WriteOp::PutNodes { nodes, .. } => nodes.len().saturating_mul(48),
+        WriteOp::PutRecord(_, value) => value.len(),
+        _ => 64,
+    };
+    ops.iter().map(size).sum()
 }
 
 /// Reads a page.
@@ -510,7 +367,7 @@ pub(super) fn key_of((slot, number): Place) -> [u8; 12] {
     key
 }
 
-fn keys_of(range: &Range<Place>) -> Range<Vec<u8>> {
+pub(super) fn keys_of(range: &Range<Place>) -> Range<Vec<u8>> {
     key_of(range.start).to_vec()..key_of(range.end).to_vec()
 }
 

@@ -30,14 +30,49 @@ pub(crate) enum JournalOp {
     PutRecord(RecordKey, Bytes),
     DeleteRecord(RecordKey),
     DeleteRecords(Range<RecordKey>),
-    PutNodes { core: CoreSlot, nodes: Vec<Node> },
-    DeleteNodes { core: CoreSlot, range: Range<u64> },
-    PutBlocks { core: CoreSlot, start: u64, blocks: Vec<Bytes> },
+    PutNodes {
+        core: CoreSlot,
+        nodes: Vec<Node>,
+    },
+    DeleteNodes {
+        core: CoreSlot,
+        range: Range<u64>,
+    },
+    PutBlocks {
+        core: CoreSlot,
+        start: u64,
+        blocks: Vec<Bytes>,
+    },
     /// The transaction also put the block's row.
-    PutLarge { core: CoreSlot, index: u64, length: u32 },
+    PutLarge {
+        core: CoreSlot,
+        index: u64,
+        length: u32,
+    },
     /// The transaction also put the page that holds exactly these blocks.
-    PutPage { core: CoreSlot, range: Range<u64> },
-    DeleteBlocks { core: CoreSlot, range: Range<u64> },
+    PutPage {
+        core: CoreSlot,
+        range: Range<u64>,
+    },
+    DeleteBlocks {
+        core: CoreSlot,
+        range: Range<u64>,
+    },
+}
+
+impl From<WriteOp> for JournalOp {
+    /// The change as it is, with every block inline.
+    fn from(op: WriteOp) -> Self {
+        match op {
+            WriteOp::PutRecord(key, value) => Self::PutRecord(key, value),
+            WriteOp::DeleteRecord(key) => Self::DeleteRecord(key),
+            WriteOp::DeleteRecords(range) => Self::DeleteRecords(range),
+            WriteOp::PutNodes { core, nodes } => Self::PutNodes { core, nodes },
+            WriteOp::DeleteNodes { core, range } => Self::DeleteNodes { core, range },
+            WriteOp::PutBlocks { core, start, blocks } => Self::PutBlocks { core, start, blocks },
+            WriteOp::DeleteBlocks { core, range } => Self::DeleteBlocks { core, range },
+        }
+    }
 }
 
 /// What one transaction puts.
@@ -58,17 +93,12 @@ impl Plan {
         let mut plan = Self::default();
         for op in ops {
             match op {
-                WriteOp::PutRecord(key, value) => plan.ops.push(JournalOp::PutRecord(key, value)),
-                WriteOp::DeleteRecord(key) => plan.ops.push(JournalOp::DeleteRecord(key)),
-                WriteOp::DeleteRecords(range) => plan.ops.push(JournalOp::DeleteRecords(range)),
-                WriteOp::PutNodes { core, nodes } => plan.ops.push(JournalOp::PutNodes { core, nodes }),
-                WriteOp::DeleteNodes { core, range } => plan.ops.push(JournalOp::DeleteNodes { core, range }),
-                WriteOp::DeleteBlocks { core, range } => plan.ops.push(JournalOp::DeleteBlocks { core, range }),
                 WriteOp::PutBlocks { core, start, blocks } => {
                     let untouched = |range: &Range<u64>| untouched(core, range) && !plan.touches(core, range);
                     let runs = runs(start, blocks, untouched);
                     runs.into_iter().for_each(|run| plan.add(core, run));
                 }
+                op => plan.ops.push(JournalOp::from(op)),
             }
         }
         plan
@@ -76,7 +106,8 @@ impl Plan {
 
     /// True when an earlier change of this batch says anything of these blocks.
     fn touches(&self, core: CoreSlot, range: &Range<u64>) -> bool {
-        let overlaps = |of: CoreSlot, other: Range<u64>| of == core && other.start < range.end && range.start < other.end;
+        let overlaps =
+            |of: CoreSlot, other: Range<u64>| of == core && other.start < range.end && range.start < other.end;
         self.ops.iter().any(|op| match op {
             JournalOp::PutBlocks { core, start, blocks } => overlaps(*core, *start..end_of(*start, blocks.len())),
             JournalOp::PutLarge { core, index, .. } => overlaps(*core, *index..index.saturating_add(1)),

@@ -3,6 +3,7 @@
 mod cache;
 mod database;
 mod fold;
+mod folding;
 mod indexed_db;
 mod journal;
 mod overlay;
@@ -12,5 +13,6 @@ mod range_map;
 mod read;
 mod scan;
 mod store;
+mod write;
 
 pub use store::{Answer, Answers, JOURNAL_BYTES, Store};

@@ -2,10 +2,10 @@
 
 use super::journal::{Block, JournalOp};
 use super::range_map::RangeMap;
-use corestore_core::merkle::Node;
-use corestore_core::storage::{CoreSlot, RecordKey};
 use bytes::Bytes;
 use core::ops::Range;
+use corestore_core::merkle::Node;
+use corestore_core::storage::{CoreSlot, RecordKey, WriteOp};
 use std::collections::BTreeMap;
 
 /// A core's slot and an index within the core.
@@ -73,6 +73,40 @@ impl Overlay {
             JournalOp::PutPage { core, range } => self.blocks.stored(places(*core, range)),
             JournalOp::DeleteBlocks { core, range } => self.blocks.remove(places(*core, range)),
         }
+    }
+}
+
+impl Overlay {
+    /// The same outcome in as few changes as possible: each key once, neighbouring blocks in one run. `None` when
+    /// something was removed, since then the order counts.
+    pub(crate) fn to_writes(&self) -> Option<Vec<WriteOp>> {
+        if !(self.records.below.is_empty() && self.nodes.below.is_empty() && self.blocks.below.is_empty()) {
+            return None;
+        }
+        let mut writes = Vec::new();
+        for ((core, index), block) in &self.blocks.puts {
+            let Block::Inline(block) = block else { return None };
+            match writes.last_mut() {
+                Some(WriteOp::PutBlocks { core: of, start, blocks })
+                    if of.0 == *core && start.checked_add(blocks.len().try_into().ok()?) == Some(*index) =>
+                {
+                    blocks.push(block.clone());
+                }
+                _ => {
+                    let (core, start) = (CoreSlot(*core), *index);
+                    writes.push(WriteOp::PutBlocks { core, start, blocks: vec![block.clone()] });
+                }
+            }
+        }
+        for ((core, _), node) in &self.nodes.puts {
+            match writes.last_mut() {
+                Some(WriteOp::PutNodes { core: of, nodes }) if of.0 == *core => nodes.push(*node),
+                _ => writes.push(WriteOp::PutNodes { core: CoreSlot(*core), nodes: vec![*node] }),
+            }
+        }
+        let records = self.records.puts.iter();
+        writes.extend(records.map(|(key, value)| WriteOp::PutRecord(key.clone(), value.clone())));
+        Some(writes)
     }
 }
 
@@ -170,6 +204,27 @@ mod tests {
         assert_eq!(overlay.blocks.gone().collect::<Vec<_>>(), [(3, 0)..(3, 16), (3, 32)..(3, u64::MAX)]);
         overlay.apply(&JournalOp::DeleteBlocks { core: CORE, range: 20..21 });
         assert_eq!(overlay.blocks.get(&(3, 20)), Lookup::Gone);
+    }
+
+    #[wasm_bindgen_test]
+    fn puts_come_out_as_runs_and_removals_do_not() {
+        let mut overlay = Overlay::default();
+        for index in [4, 3, 9, 5] {
+            put(&mut overlay, index, 1);
+        }
+        let record = RecordKey(vec![1]);
+        for value in [&b"old"[..], b"new"] {
+            overlay.apply(&JournalOp::PutRecord(record.clone(), Bytes::copy_from_slice(value)));
+        }
+        let writes = overlay.to_writes().expect("nothing was removed");
+        let [WriteOp::PutBlocks { start: 3, blocks: run, .. }, WriteOp::PutBlocks { start: 9, .. }, last] = &writes[..]
+        else {
+            panic!("{writes:?}")
+        };
+        assert_eq!(run.len(), 3);
+        assert!(matches!(last, WriteOp::PutRecord(_, value) if value == "new"));
+        overlay.apply(&JournalOp::DeleteRecord(record));
+        assert!(overlay.to_writes().is_none());
     }
 
     #[wasm_bindgen_test]

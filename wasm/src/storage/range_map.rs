@@ -28,6 +28,11 @@ impl<K: Ord + Clone, V: Copy> RangeMap<K, V> {
         (key < end).then_some(*value)
     }
 
+    /// True when no key has a value.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Every range, ascending.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Range<K>, V)> + '_ {
         self.0.iter().map(|(start, (end, value))| (start.clone()..end.clone(), *value))

@@ -46,7 +46,7 @@ struct Pages {
 }
 
 impl IndexedDb {
-    /// Answers from memory, or gathers the read for [`Self::flush`].
+    /// Answers from memory, or gathers the read for [`Self::start_reads`].
     pub(super) fn read(&self, op: OpId, batch: ReadBatch) -> Option<Answer> {
         let mut state = self.0.state.borrow_mut();
         let mut read = PendingRead { op, records: Vec::new(), nodes: Vec::new(), blocks: Vec::new() };
@@ -72,7 +72,7 @@ impl IndexedDb {
     }
 
     /// Starts the reads gathered so far.
-    pub(super) fn flush(&self) {
+    pub(super) fn start_reads(&self) {
         let mut state = self.0.state.borrow_mut();
         let reads = core::mem::take(&mut state.reads);
         let epoch = state.epoch;
@@ -87,9 +87,8 @@ impl IndexedDb {
                 Ok((transaction, rows)) => store.collect(&transaction, rows, &reads, epoch).await,
                 Err(error) => Err(error),
             };
-            let answers = answers.unwrap_or_else(|error| {
-                reads.iter().map(|read| (read.op, Err(error.clone()))).collect()
-            });
+            let answers =
+                answers.unwrap_or_else(|error| reads.iter().map(|read| (read.op, Err(error.clone()))).collect());
             store.answer(answers);
         });
     }

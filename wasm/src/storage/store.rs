@@ -2,8 +2,8 @@
 
 use super::indexed_db::IndexedDb;
 use crate::error::OpenError;
-use corestore_core::storage::{MemoryStore, OpId, StorageError, StorageOp, StorageReply, Store as _};
 use core::fmt;
+use corestore_core::storage::{MemoryStore, OpId, StorageError, StorageOp, StorageReply, Store as _};
 use std::rc::Rc;
 
 /// The outcome of an operation.
@@ -40,11 +40,7 @@ impl Store {
     ///
     /// # Errors
     /// A `CorestoreError` with a code that begins with `STORAGE_`.
-    pub async fn indexed_db(
-        name: &str,
-        journal_limit: usize,
-        answers: Answers,
-    ) -> Result<Self, wasm_bindgen::JsValue> {
+    pub async fn indexed_db(name: &str, journal_limit: usize, answers: Answers) -> Result<Self, wasm_bindgen::JsValue> {
         let opened = IndexedDb::open(name, journal_limit, answers).await;
         opened.map(Self::IndexedDb).map_err(|error: OpenError| crate::error::of_opening(&error))
     }

@@ -133,7 +133,9 @@ impl Pipe {
 
     fn closed(&self, event: &JsValue) {
         let reason = match (self.connection.get(), event.dyn_ref::<CloseEvent>()) {
-            (None, _) => Ending::new("unreachable", "The peer could not be reached: is the address right, and does it run?"),
+            (None, _) => {
+                Ending::new("unreachable", "The peer could not be reached: is the address right, and does it run?")
+            }
             (Some(_), Some(event)) if !event.reason().is_empty() => {
                 Ending::new("remote", format!("The peer ended the connection: {}", event.reason()))
             }

@@ -84,12 +84,8 @@ async fn script(body: &str, name: &str, table: &str, key: &[u8], value: &[u8]) {
          return (async () => {{ {body} }})()"
     );
     let function = js_sys::Function::new_with_args("name, table, key, value", &text);
-    let arguments = js_sys::Array::of4(
-        &name.into(),
-        &table.into(),
-        &Uint8Array::from(key).into(),
-        &Uint8Array::from(value).into(),
-    );
+    let arguments =
+        js_sys::Array::of4(&name.into(), &table.into(), &Uint8Array::from(key).into(), &Uint8Array::from(value).into());
     let promise: Promise = function.apply(&JsValue::NULL, &arguments).unwrap().unchecked_into();
     JsFuture::from(promise).await.unwrap();
 }

@@ -4,6 +4,7 @@ use crate::address::Address;
 use crate::batches::Batches;
 use crate::failure::Failure;
 use crate::filler;
+use crate::follow::sentence;
 use crate::input::{Input, Mode};
 use crate::output::{Output, short};
 use crate::selection::{Secret, secret};
@@ -143,9 +144,15 @@ impl Writer {
     /// Everything that comes before serving.
     async fn prepare(&self, arguments: &WriteArguments, truncate: Option<(usize, u64)>) -> Result<(), Failure> {
         let [one, two, three] = &self.cores;
+        let others = json!({ "otherKeys": [two.key().to_string(), three.key().to_string()] });
         if one.length() == 0 {
-            let others = json!({ "otherKeys": [two.key().to_string(), three.key().to_string()] });
             one.append(others.to_string()).await?;
+        } else if serde_json::from_slice::<Value>(&one.get(0).await.map_err(sentence)?).ok() != Some(others) {
+            let key = one.key();
+            return Err(Failure::sentence(format!(
+                "block 0 of core {key} does not name this store's cores: the encryption key is not the one it was \
+                 written with"
+            )));
         }
         let from = two.length().saturating_add(three.length());
         let mut filled = Batches::new(self.core_for(arguments.block_size).1);

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 /// Live bytes by segment; a segment without any is not listed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::store) struct Usage {
-    /// Of the log: bytes of blocks.
+    /// Of the log: what its live blocks would take if each had an entry of its own.
     pub(in crate::store) log: BTreeMap<u32, u64>,
     /// Of the tree: bytes of pages with their frames.
     pub(in crate::store) tree: BTreeMap<u32, u64>,
@@ -35,10 +35,12 @@ impl Usage {
     }
 }
 
-/// An empty block still needs its segment: it counts for the byte that a reader asks for.
+/// With less than what moving one takes, a segment of moved small blocks would seem to be worth emptying again.
 fn cost(block: &PlacedBlock) -> u64 {
-    u64::from(block.place.length).max(1)
+    u64::from(block.place.length).saturating_add(BLOCK_COST)
 }
+
+const BLOCK_COST: u64 = 32;
 
 fn add(live: &mut BTreeMap<u32, u64>, segment: u32, bytes: u64) {
     let entry = live.entry(segment).or_default();

@@ -86,14 +86,8 @@ pub(in crate::store) fn check_header(bytes: &[u8], kind: Kind, number: u32) -> R
 /// The numbers and sizes of a folder's segments.
 pub(in crate::store) fn list(disk: &dyn Disk, kind: Kind) -> Result<BTreeMap<u32, u64>, Fault> {
     let names = disk.list(kind.folder()).map_err(|error| Fault::io(kind.folder(), error))?;
-    let numbers = names.iter().filter(|name| name.len() == 8).filter_map(|name| name.parse().ok());
-    numbers
-        .map(|number| {
-            let name = kind.name(number);
-            let size = disk.open(&name).and_then(|file| file.size()).map_err(|error| Fault::io(&name, error))?;
-            Ok((number, size))
-        })
-        .collect()
+    let numbered = names.into_iter().filter(|(name, _)| name.len() == 8);
+    Ok(numbered.filter_map(|(name, size)| Some((name.parse().ok()?, size))).collect())
 }
 
 /// Segments open for reading, opened when first asked for.

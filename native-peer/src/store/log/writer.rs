@@ -51,7 +51,7 @@ impl LogWriter {
             sync_names(disk.as_ref())?;
             file
         };
-        tail.set_size(end.offset).map_err(|error| Fault::io(&name, error))?;
+        cut(tail.as_ref(), end.offset).map_err(|error| Fault::io(&name, error))?;
         Ok(Self { disk, tail, end, segment_bytes, unsynced: Vec::new(), new_names: true })
     }
 
@@ -68,7 +68,7 @@ impl LogWriter {
         let mut encoded = entry::encode(ops, self.end.sequence)?;
         if let Err(error) = self.write(&mut encoded) {
             let name = Kind::Log.name(self.end.segment);
-            self.tail.set_size(self.end.offset).map_err(|error| Fault::Io { file: name.clone(), error })?;
+            cut(self.tail.as_ref(), self.end.offset).map_err(|error| Fault::Io { file: name.clone(), error })?;
             return Err(Fault::io(&name, error));
         }
         encoded.place(self.end.segment, self.end.offset);
@@ -81,7 +81,7 @@ impl LogWriter {
     fn write(&self, encoded: &mut Encoded) -> std::io::Result<()> {
         let offset = self.end.offset;
         let average = encoded.data_bytes.checked_div(len64(encoded.data.len())).unwrap_or_default();
-        if average >= VECTORED_BYTES {
+        if average >= VECTORED_BLOCK_BYTES && encoded.data_bytes >= VECTORED_BYTES {
             let blocks = encoded.data.iter().filter(|block| !block.is_empty()).map(|block| IoSlice::new(block));
             let mut parts: Vec<IoSlice<'_>> = std::iter::once(IoSlice::new(&encoded.head)).chain(blocks).collect();
             return self.tail.write_at(offset, &mut parts);
@@ -141,6 +141,15 @@ impl Unsynced {
     }
 }
 
+/// Cuts off what lies past `end`, for good: it must not come back behind entries written there later.
+fn cut(file: &dyn DiskFile, end: u64) -> std::io::Result<()> {
+    if file.size()? == end {
+        return Ok(());
+    }
+    file.set_size(end)?;
+    file.sync()
+}
+
 /// Makes the names of the log's files, and of their folder, survive a power cut.
 fn sync_names(disk: &dyn Disk) -> Result<(), Fault> {
     [Kind::Log.folder(), ""]
@@ -148,5 +157,7 @@ fn sync_names(disk: &dyn Disk) -> Result<(), Fault> {
         .try_for_each(|folder| disk.sync_folder(folder).map_err(|error| Fault::Io { file: folder.to_owned(), error }))
 }
 
-/// From this average block size on, blocks are handed to the system where they are instead of being copied together.
-const VECTORED_BYTES: u64 = 1024;
+/// From this many bytes on, and this average size of a block, blocks are handed to the system where they are instead of
+/// being copied together.
+const VECTORED_BYTES: u64 = 32 << 10;
+const VECTORED_BLOCK_BYTES: u64 = 1 << 10;
