@@ -6,9 +6,9 @@ mod virtual_net;
 use bytes::Bytes;
 use corestore_core::crypto::{Hash, KeyPair, PublicKey};
 use corestore_core::dht::{
-    Command, Datagram, Handshake, HandshakeMessage, HandshakePayload, Mode, Request, UdxInfo, peer_target,
+    Command, Datagram, Handshake, HandshakeMessage, HandshakePayload, Mode, Request, Response, UdxInfo, peer_target,
 };
-use corestore_core::encoding::Encode;
+use corestore_core::encoding::{Decode, Encode};
 use corestore_core::time::{Duration, Instant};
 use corestore_peer::swarm::dht_rpc::{Config as NodeConfig, SocketId, Transmit};
 use corestore_peer::swarm::hyperdht::{
@@ -30,6 +30,8 @@ struct Member {
     out: Vec<Transmit>,
     opened: usize,
     closed: usize,
+    /// Answers every handshake itself, with nonsense.
+    lies: bool,
 }
 
 struct Stream {
@@ -52,9 +54,36 @@ impl Member {
     }
 }
 
+impl Member {
+    /// Forges the answer to a handshake.
+    fn lie(&mut self, socket: SocketId, from: SocketAddrV4, bytes: &[u8]) -> bool {
+        let Ok(Datagram::Request(request)) = Datagram::from_bytes(bytes) else { return false };
+        if request.internal || request.command != Command::PeerHandshake.number() {
+            return false;
+        }
+        let noise = Bytes::from(vec![7; 120]);
+        let message = HandshakeMessage { mode: Mode::Reply, noise, peer_address: Some(from), relay_address: None };
+        let response = Response {
+            tid: request.tid,
+            to: from,
+            id: None,
+            token: None,
+            closer_nodes: Vec::new(),
+            error: 0,
+            value: Some(Bytes::from(message.to_bytes())),
+        };
+        let bytes = Bytes::from(Datagram::Response(response).to_bytes());
+        self.out.push(Transmit { socket, to: from, ttl: None, bytes });
+        true
+    }
+}
+
 impl Machine for Member {
     fn handle_datagram(&mut self, now: Instant, socket: SocketId, from: SocketAddrV4, bytes: &[u8]) {
         self.now = now;
+        if self.lies && self.lie(socket, from, bytes) {
+            return;
+        }
         if bytes[0] != 0xff {
             return self.dht.handle_datagram(now, socket, from, bytes);
         }
@@ -122,6 +151,7 @@ fn add(net: &mut Net<Member>, nat: Nat, lasting: bool, config: Config) -> usize 
         out: Vec::new(),
         opened: 0,
         closed: 0,
+        lies: false,
     };
     net.add(nat, member)
 }
@@ -298,6 +328,59 @@ fn a_server_survives_the_nodes_it_was_announced_at() {
     net.with(alive, |member, now| member.dht.connect(now, &pair(2), key, ConnectSettings::default()));
     net.run(Duration::from_secs(20));
     assert_eq!(net.hosts[alive].machine.connected.len(), 1);
+}
+
+#[test]
+fn a_node_that_forges_handshakes_delays_nobody_for_long() {
+    let mut net = network(18, 20);
+    net.with(5, |member, now| member.dht.listen(now, &pair(1), ServerSettings::default())).unwrap();
+    net.run(Duration::from_secs(5));
+    net.hosts[7].machine.lies = true;
+    let settings =
+        ConnectSettings { relay_addresses: vec![Net::<Member>::address(7); 2], ..ConnectSettings::default() };
+    let key = pair(1).public_key();
+    net.with(3, |member, now| member.dht.connect(now, &pair(2), key, settings));
+    net.run(Duration::from_secs(5));
+    assert_eq!(net.hosts[3].machine.connected.len(), 1);
+    // Nobody but liars: the reason says so.
+    net.hosts.iter_mut().for_each(|host| host.machine.lies = true);
+    net.with(4, |member, now| member.dht.connect(now, &pair(2), key, ConnectSettings::default()));
+    net.run(Duration::from_secs(30));
+    assert_eq!(failure(&net.hosts[4].machine), Some(ConnectError::BadHandshake));
+}
+
+#[test]
+fn two_random_nats_meet_at_a_relay() {
+    let mut net = network(19, 20);
+    let server = add(&mut net, Nat::Random, false, Config::default());
+    let client = add(&mut net, Nat::Random, false, Config::default());
+    net.run(Duration::from_secs(20));
+    listen(&mut net, server, &pair(1));
+    let relay = pair(9).public_key();
+    let settings = ConnectSettings { relay_through: Some(relay), ..ConnectSettings::default() };
+    let key = pair(1).public_key();
+    net.with(client, |member, now| member.dht.connect(now, &pair(2), key, settings));
+    net.run(Duration::from_secs(12));
+    assert_eq!(failure(&net.hosts[client].machine), None);
+    let met = |net: &Net<Member>, number: usize| {
+        net.hosts[number].machine.events.iter().find_map(|event| match event {
+            Event::MeetAtRelay { connection, relay, token, initiator, .. } => {
+                Some((*connection, *relay, *token, *initiator))
+            }
+            _ => None,
+        })
+    };
+    let (ours, theirs) = (met(&net, client).unwrap(), met(&net, server).unwrap());
+    assert_eq!((ours.1, ours.2, ours.3), (relay, theirs.2, true));
+    assert_eq!((theirs.1, theirs.3), (relay, false));
+    let at = Net::<Member>::address(2);
+    for (number, connection) in [(client, ours.0), (server, theirs.0)] {
+        net.with(number, |member, now| member.dht.relayed(now, connection, SocketId::CLIENT, at, 5));
+        let connected = &net.hosts[number].machine.connected[0];
+        assert!(connected.path == Path::Relayed && connected.split.is_some() && connected.remote == at);
+    }
+    net.run(Duration::from_secs(120));
+    assert_eq!((failure(&net.hosts[client].machine), failure(&net.hosts[server].machine)), (None, None));
 }
 
 /// A handshake message for the server, from a key nobody knows.

@@ -36,6 +36,8 @@ pub struct Config {
     pub handshake_memory: Duration,
     /// How long a peer may take from its handshake to its first packet or word on hole punching.
     pub handshake_timeout: Duration,
+    /// How long a peer may take to be met at a blind relay.
+    pub relay_timeout: Duration,
     /// How long a connection may take in all. The reference has no such limit.
     pub connect_timeout: Duration,
     /// Between two punches at a random NAT.
@@ -66,6 +68,7 @@ impl Default for Config {
             max_connecting: 1024,
             handshake_memory: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(10),
+            relay_timeout: Duration::from_secs(15),
             connect_timeout: Duration::from_secs(60),
             random_punch_interval: Duration::from_secs(20),
             birthday_sockets: 256,

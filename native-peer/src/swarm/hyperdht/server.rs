@@ -240,6 +240,8 @@ impl HyperDht {
             return;
         }
         if let Some((relay, initiator)) = relay.or(theirs.relay_through.map(|relay| (relay, false))) {
+            let until = now.after(self.config.relay_timeout);
+            self.incoming.get_mut(&id).into_iter().for_each(|incoming| incoming.expires = until);
             self.meet_at_relay(id, &relay, initiator);
         }
         let Some(server) = self.incoming.get(&id).and_then(|incoming| self.servers.get(&incoming.server)) else {
