@@ -59,7 +59,8 @@ fn measure(size: usize) {
     for number in 0..size {
         let first = Net::<Node>::address(0);
         let mut config = Config::bootstrapper(Net::<Node>::address(number));
-        (config.known_address, config.bootstrap) = if number == 0 { (Some(first), vec![]) } else { (None, vec![first]) };
+        (config.known_address, config.bootstrap) =
+            if number == 0 { (Some(first), vec![]) } else { (None, vec![first]) };
         let (seed, now) = (net.seed(), net.now);
         net.add(Nat::Open, Node { dht: DhtRpc::new(config, seed, now), done: None });
         net.run(Duration::from_millis(20));

@@ -3,13 +3,15 @@
 
 use super::dht_rpc::{self, SocketId};
 use super::hyperdht::{
-    Config, ConnectError, ConnectSettings, Connected, ConnectionId, Event, HyperDht, OperationId, Outcome, Output,
-    Path, ServerId, ServerSettings,
+    Config, ConnectError, ConnectSettings, Connected, ConnectionId, Event, HyperDht, Identity, OperationId, Outcome,
+    Output, Path, ServerId, ServerSettings,
 };
 use super::udp::{Datagram, Udp};
 use super::udx::{self, Firewall, Remote, StreamId, StreamOptions};
 use super::udx_stream::UdxStream;
-use corestore_core::crypto::{KeyPair, PublicKey};
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use corestore_core::crypto::PublicKey;
 use corestore_core::stream::Split;
 use corestore_core::time::Instant;
 use std::collections::BTreeMap;
@@ -17,6 +19,8 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 /// How a member starts.
@@ -41,18 +45,36 @@ pub struct Member {
     _alive: Arc<Alive>,
 }
 
-/// A connection that was made: keys are agreed on, bytes are not sealed yet.
+/// A connection that was made: keys are agreed on, the bytes read and written are not sealed yet.
 pub struct Wire {
-    /// The UDX stream.
-    pub stream: UdxStream,
-    /// Starts the secret-stream at its header.
-    pub split: Split,
+    stream: UdxStream,
+    /// Goes after the stream.
+    _socket: Option<PunchedSocket>,
+    /// Its name in events.
+    pub connection: ConnectionId,
+    /// Starts the secret-stream at its header; `None` when somebody else has the keys.
+    pub split: Option<Split>,
     /// We called.
     pub initiator: bool,
     /// How the way was found.
     pub path: Path,
     /// The other side's address.
     pub remote_address: SocketAddrV4,
+}
+
+/// A connection being made. Dropping it gives it up.
+#[derive(Debug)]
+pub struct Connecting {
+    member: Member,
+    connection: ConnectionId,
+    receiver: oneshot::Receiver<Result<Wire, ConnectError>>,
+}
+
+/// Closes a socket that was opened for one connection.
+#[derive(Debug)]
+struct PunchedSocket {
+    shared: Arc<Shared>,
+    socket: SocketId,
 }
 
 /// Accepts the connections of one server. Dropping it ends the server.
@@ -65,7 +87,8 @@ pub struct MemberListener {
 
 impl std::fmt::Debug for Wire {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Wire").field("remote", &self.split.remote).field("path", &self.path).finish_non_exhaustive()
+        let Self { connection, path, remote_address, .. } = self;
+        write!(f, "Wire({connection:?}, {path:?}, {remote_address})")
     }
 }
 
@@ -75,6 +98,7 @@ struct Shared {
     udp: Udp,
     epoch: std::time::Instant,
     changed: Notify,
+    runtime: Handle,
 }
 
 struct State {
@@ -161,7 +185,13 @@ impl Member {
             nodes: Vec::new(),
             closed: false,
         };
-        let shared = Arc::new(Shared { state: Mutex::new(state), udp, epoch, changed: Notify::new() });
+        let shared = Arc::new(Shared {
+            state: Mutex::new(state),
+            udp,
+            epoch,
+            changed: Notify::new(),
+            runtime: Handle::current(),
+        });
         tokio::spawn(run(Arc::clone(&shared), datagrams));
         let alive = Arc::new(Alive(Arc::clone(&shared)));
         Ok(Self { shared, _alive: alive })
@@ -187,8 +217,9 @@ impl Member {
         }
     }
 
-    /// What is not about one operation or connection: [`Event::Node`], [`Event::Announced`] and
-    /// [`Event::MeetAtRelay`].
+    /// What no waiting call gets: [`Event::Node`], [`Event::Announced`], [`Event::MeetAtRelay`], what somebody else's
+    /// keys are needed for, and connections that found another path ([`Connected::moved`]). Take them in time: they
+    /// wait without limit.
     pub fn events(&self) -> mpsc::UnboundedReceiver<Event> {
         let (sender, receiver) = mpsc::unbounded_channel();
         self.shared.lock().nodes.push(sender);
@@ -201,27 +232,39 @@ impl Member {
     /// [`ConnectError`].
     pub async fn connect(
         &self,
-        key_pair: &KeyPair,
+        identity: impl Into<Identity>,
         remote: PublicKey,
         settings: ConnectSettings,
     ) -> Result<Wire, ConnectError> {
+        self.start_connect(identity, remote, settings).done().await
+    }
+
+    /// Begins to connect to the peer with this key.
+    pub fn start_connect(
+        &self,
+        identity: impl Into<Identity>,
+        remote: PublicKey,
+        settings: ConnectSettings,
+    ) -> Connecting {
         let (sender, receiver) = oneshot::channel();
-        let id = self.shared.act(|state, now| {
-            let id = state.dht.connect(now, key_pair, remote, settings);
+        let connection = self.shared.act(|state, now| {
+            let id = state.dht.connect(now, identity, remote, settings);
             state.connecting.insert(id, sender);
             id
         });
-        let cancel = Cancel { member: self, id };
-        let result = receiver.await.unwrap_or(Err(ConnectError::Cancelled));
-        drop(cancel);
-        result
+        Connecting { member: self.clone(), connection, receiver }
+    }
+
+    /// The machine's name of the socket that a stream runs on, for [`HyperDht::relayed`].
+    pub fn socket_of(&self, remote: &Remote) -> Option<SocketId> {
+        self.shared.lock().socket_of(remote.socket)
     }
 
     /// Listens under a key; `None` when we do already.
-    pub fn listen(&self, key_pair: &KeyPair, settings: ServerSettings) -> Option<MemberListener> {
+    pub fn listen(&self, identity: impl Into<Identity>, settings: ServerSettings) -> Option<MemberListener> {
         let (sender, wires) = mpsc::channel(ACCEPT_BACKLOG);
         let server = self.shared.act(|state, now| {
-            let server = state.dht.listen(now, key_pair, settings)?;
+            let server = state.dht.listen(now, identity, settings)?;
             state.servers.insert(server, sender);
             Some(server)
         })?;
@@ -267,15 +310,24 @@ impl MemberListener {
     }
 }
 
-/// Gives a connection up when nobody waits for it any more.
-struct Cancel<'a> {
-    member: &'a Member,
-    id: ConnectionId,
+impl Connecting {
+    /// Its name in events.
+    pub fn connection(&self) -> ConnectionId {
+        self.connection
+    }
+
+    /// Waits for the connection.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn done(mut self) -> Result<Wire, ConnectError> {
+        (&mut self.receiver).await.unwrap_or(Err(ConnectError::Cancelled))
+    }
 }
 
-impl Drop for Cancel<'_> {
+impl Drop for Connecting {
     fn drop(&mut self) {
-        let id = self.id;
+        let id = self.connection;
         self.member.shared.act(|state, now| {
             if state.connecting.remove(&id).is_some() {
                 state.dht.cancel_connect(now, id);
@@ -284,7 +336,62 @@ impl Drop for Cancel<'_> {
     }
 }
 
+impl Wire {
+    /// The far end, as UDX knows it.
+    pub fn remote(&self) -> Option<Remote> {
+        self.stream.remote()
+    }
+
+    /// The UDX stream.
+    pub fn stream(&self) -> &UdxStream {
+        &self.stream
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, out)
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+impl Drop for PunchedSocket {
+    fn drop(&mut self) {
+        let (shared, socket) = (Arc::clone(&self.shared), self.socket);
+        // The stream's last packets still need the socket.
+        self.shared.runtime.spawn(async move {
+            tokio::time::sleep(LINGER).await;
+            shared.close_socket(socket);
+        });
+    }
+}
+
+impl State {
+    fn socket_of(&self, socket: udx::SocketId) -> Option<SocketId> {
+        self.sockets.iter().find(|(_, udp)| **udp == socket).map(|(id, _)| *id)
+    }
+}
+
 impl Shared {
+    fn close_socket(&self, id: SocketId) {
+        if let Some(socket) = self.lock().sockets.remove(&id) {
+            self.udp.close(socket);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -361,15 +468,40 @@ impl Shared {
                 let told = || Event::MeetAtRelay { connection, relay, token, initiator, local_stream };
                 state.nodes.retain(|sender| sender.send(told()).is_ok());
             }
+            Event::Sign { signature, key, signable } => {
+                let told = || Event::Sign { signature, key, signable: signable.clone() };
+                state.nodes.retain(|sender| sender.send(told()).is_ok());
+            }
+            Event::ReadHandshake { connection, key, noise } => {
+                let told = || Event::ReadHandshake { connection, key, noise: noise.clone() };
+                state.nodes.retain(|sender| sender.send(told()).is_ok());
+            }
+            Event::WriteHandshake { connection, key, payload } => {
+                let told = || Event::WriteHandshake { connection, key, payload: payload.clone() };
+                state.nodes.retain(|sender| sender.send(told()).is_ok());
+            }
         }
     }
 
-    fn connected(&self, state: &mut State, connected: Connected) {
-        let Connected { connection, server, local_stream, remote_stream, socket, remote, split, path } = connected;
-        let (Some(link), Some(split)) = (state.streams.remove(&local_stream), split) else { return };
+    fn connected(self: &Arc<Self>, state: &mut State, connected: Connected) {
+        let Connected { connection, server, local_stream, remote_stream, socket, remote, split, moved, path } =
+            connected;
+        if moved {
+            state.nodes.retain(|sender| {
+                let split = None;
+                let told =
+                    Connected { connection, server, local_stream, remote_stream, socket, remote, split, moved, path };
+                sender.send(Event::Connected(Box::new(told))).is_ok()
+            });
+            return;
+        }
+        let Some(link) = state.streams.remove(&local_stream) else { return };
+        let punched = ![SocketId::SERVER, SocketId::CLIENT].contains(&socket) && path != Path::Relayed;
+        let guard = punched.then(|| PunchedSocket { shared: Arc::clone(self), socket });
         let Some(socket) = state.sockets.get(&socket).copied() else { return };
         let initiator = server.is_none();
-        let make = move |stream| Wire { stream, split, initiator, path, remote_address: remote };
+        let make =
+            move |stream| Wire { stream, _socket: guard, connection, split, initiator, path, remote_address: remote };
         let wire: Box<dyn FnOnce(UdxStream) + Send> = match server {
             Some(server) => {
                 let Some(accepting) = state.servers.get(&server).cloned() else { return };
@@ -401,8 +533,7 @@ async fn wait_for_link(shared: Arc<Shared>, stream: UdxStream, mut link: oneshot
             asked = stream.asked() => {
                 let Some((socket, from)) = asked else { return };
                 shared.act(|state, now| {
-                    let known = state.sockets.iter().find(|(_, udp)| **udp == socket).map(|(id, _)| *id);
-                    if let (Some(socket), SocketAddr::V4(from)) = (known, from) {
+                    if let (Some(socket), SocketAddr::V4(from)) = (state.socket_of(socket), from) {
                         state.dht.handle_stream_packet(now, socket, from, stream.id().0);
                     }
                 });
@@ -441,8 +572,7 @@ async fn run(shared: Arc<Shared>, mut datagrams: mpsc::Receiver<Datagram>) {
 impl Shared {
     fn take(self: &Arc<Self>, datagram: &Datagram) {
         let mut state = self.lock();
-        let socket = state.sockets.iter().find(|(_, udp)| **udp == datagram.socket).map(|(id, _)| *id);
-        if let (Some(socket), SocketAddr::V4(from)) = (socket, datagram.from) {
+        if let (Some(socket), SocketAddr::V4(from)) = (state.socket_of(datagram.socket), datagram.from) {
             state.dht.handle_datagram(self.now(), socket, from, &datagram.bytes);
             self.drain(&mut state);
         }
@@ -467,4 +597,6 @@ const PORTS: u16 = 5;
 const BACKLOG: usize = 1024;
 /// Connections that wait to be accepted.
 const ACCEPT_BACKLOG: usize = 128;
+/// A socket is closed so long after its stream.
+const LINGER: Duration = Duration::from_secs(3);
 const IDLE: Duration = Duration::from_secs(3600);

@@ -1,14 +1,11 @@
 //! Keeps a server announced (`hyperdht/lib/announcer.js`): at the three nearest nodes, which pass handshakes on to it;
 //! asks them every few seconds whether they are there, and announces anew when they are not, or after some minutes.
 
+use super::identity::{Identity, Signable};
 use super::machine::{HyperDht, QueryFor, RequestFor};
-use super::operations::put;
 use super::output::{Event, ServerId};
 use crate::swarm::dht_rpc::{QueryId, QuerySettings, Reply, RequestSettings};
-use bytes::Bytes;
-use corestore_core::crypto::KeyPair;
-use corestore_core::dht::{Announce, Command, MAX_RELAY_ADDRESSES, PeerRecord, RelayInfo, peer_target};
-use corestore_core::encoding::Encode;
+use corestore_core::dht::{Command, MAX_RELAY_ADDRESSES, PeerRecord, RelayInfo, peer_target};
 use corestore_core::time::Instant;
 use std::collections::BTreeSet;
 use std::net::SocketAddrV4;
@@ -62,7 +59,7 @@ impl HyperDht {
     /// Announces a server, or announces it anew.
     pub(super) fn announce_server(&mut self, now: Instant, id: ServerId) {
         let Some(server) = self.servers.get_mut(&id).filter(|server| server.announcer.query.is_none()) else { return };
-        let target = peer_target(&server.key_pair.public_key());
+        let target = peer_target(&server.identity.public_key());
         server.announcer.next_ping = None;
         server.announcer.rounds.rotate_left(1);
         server.announcer.rounds.iter_mut().skip(2).for_each(BTreeSet::clear);
@@ -79,15 +76,16 @@ impl HyperDht {
         server.announcer.closest = closest.iter().map(|reply| reply.from).collect();
         server.announcer.relays.clear();
         server.announcer.relay_addresses = self.rpc.open_address().into_iter().collect();
-        let key_pair = server.key_pair.clone();
-        let target = peer_target(&key_pair.public_key());
+        let identity = server.identity.clone();
+        let public_key = identity.public_key();
+        let target = peer_target(&public_key);
         for reply in closest.iter().take(RELAYS) {
             let (Some(node), Some(token)) = (reply.id, reply.token) else { continue };
-            let peer = PeerRecord { public_key: key_pair.public_key(), relay_addresses: Vec::new() };
-            let value = Announce::sign_announce(&key_pair, &target, &node, &token, peer, 0);
-            let settings = put(Command::Announce, target, token, Bytes::from(value.to_bytes()));
+            let peer = PeerRecord { public_key, relay_addresses: Vec::new() };
+            let signable = Signable { unannounce: false, target, node, token, peer, bump: 0 };
             self.servers.get_mut(&id).into_iter().for_each(|server| server.announcer.await_one());
-            self.request_for(now, reply.from, settings, RequestFor::Announcer(id, AnnouncerRequest::Announce));
+            let owner = RequestFor::Announcer(id, AnnouncerRequest::Announce);
+            self.request_signed(now, &identity, signable, reply.from, owner);
         }
         self.finish_announcing(now, id);
     }
@@ -128,9 +126,9 @@ impl HyperDht {
         announcer.next_ping = Some(now.after(interval));
         let [_, last, current] = &announcer.rounds;
         let left: Vec<SocketAddrV4> = last.difference(current).copied().collect();
-        let key_pair = server.key_pair.clone();
+        let identity = server.identity.clone();
         self.event(Event::Announced { server: id, relays });
-        left.into_iter().for_each(|node| self.take_back(now, node, &key_pair));
+        left.into_iter().for_each(|node| self.take_back(now, node, &identity));
     }
 
     /// Asks the relaying nodes whether they are there.
@@ -167,28 +165,29 @@ impl HyperDht {
     }
 
     /// Takes an announcement back at every node that has it.
-    pub(super) fn take_back_all(&mut self, now: Instant, announcer: &Announcer, key_pair: &KeyPair) {
+    pub(super) fn take_back_all(&mut self, now: Instant, announcer: &Announcer, identity: &Identity) {
         announcer.query.into_iter().for_each(|query| {
             self.queries.remove(&query);
             self.rpc.cancel_query(query);
         });
-        announcer.current().iter().for_each(|node| self.take_back(now, *node, key_pair));
+        announcer.current().iter().for_each(|node| self.take_back(now, *node, identity));
     }
 
-    fn take_back(&mut self, now: Instant, node: SocketAddrV4, key_pair: &KeyPair) {
-        let target = Some(peer_target(&key_pair.public_key()));
+    fn take_back(&mut self, now: Instant, node: SocketAddrV4, identity: &Identity) {
+        let target = Some(peer_target(&identity.public_key()));
         let settings = RequestSettings { command: Command::FindPeer.number(), target, ..RequestSettings::default() };
         let request = self.rpc.request(now, node, settings);
-        self.requests.insert(request, RequestFor::TakeBack(Box::new(key_pair.clone())));
+        self.requests.insert(request, RequestFor::TakeBack(Box::new(identity.clone())));
     }
 
     /// A node gave a token with which to take an announcement back.
-    pub(super) fn take_back_found(&mut self, now: Instant, key_pair: &KeyPair, reply: &Reply) {
+    pub(super) fn take_back_found(&mut self, now: Instant, identity: &Identity, reply: &Reply) {
         let (Some(node), Some(token), Some(_)) = (reply.id, reply.token, &reply.value) else { return };
-        let target = peer_target(&key_pair.public_key());
-        let value = Announce::sign_unannounce(key_pair, &target, &node, &token);
-        let settings = put(Command::Unannounce, target, token, Bytes::from(value.to_bytes()));
-        self.rpc.request(now, reply.from, settings);
+        let public_key = identity.public_key();
+        let peer = PeerRecord { public_key, relay_addresses: Vec::new() };
+        let target = peer_target(&public_key);
+        let signable = Signable { unannounce: true, target, node, token, peer, bump: 0 };
+        self.request_signed(now, identity, signable, reply.from, RequestFor::Nobody);
     }
 }
 

@@ -1,16 +1,17 @@
 //! Connecting to a peer by its key: find nodes that reach it, pass a handshake through them (`hyperdht/lib/connect.js`).
 //! What follows when there is no direct way is in `punching.rs`.
 
+use super::identity::{Identity, ReadHandshake};
 use super::machine::{HyperDht, QueryFor, RequestFor};
 use super::meeting::{Agreed, remote_stream};
 use super::output::{ConnectError, ConnectionId, Event, Path};
 use super::puncher::Puncher;
 use crate::swarm::dht_rpc::{QueryId, QuerySettings, Reply, RequestSettings, SocketId};
 use bytes::Bytes;
-use corestore_core::crypto::{Hash, KeyPair, PublicKey};
+use corestore_core::crypto::{Hash, PublicKey};
 use corestore_core::dht::{
-    Command, Firewall, Handshake, HandshakeMessage, HandshakePayload, Mode, PeerError, PeerRecord, RelayThrough,
-    SecretStreamInfo, UdxInfo, peer_target,
+    Command, Firewall, Handshake, HandshakeMessage, HandshakePayload, HolepunchKey, Mode, PeerError, PeerRecord,
+    RelayThrough, SecretStreamInfo, UdxInfo, peer_target,
 };
 use corestore_core::encoding::{Decode, Encode};
 use corestore_core::time::Instant;
@@ -45,8 +46,14 @@ pub(super) struct Connect {
     pub(super) round: u64,
     /// When the whole is given up.
     pub(super) until: Instant,
-    handshake: Handshake,
+    identity: PublicKey,
+    /// `None` when somebody else has the key.
+    handshake: Option<Handshake>,
     request: Option<Bytes>,
+    /// Nodes that get the handshake once it is written.
+    held: Vec<SocketAddrV4>,
+    /// The answer that somebody else reads.
+    reading: Option<Answered>,
     relay_token: Hash,
     query: Option<QueryId>,
     queries_left: u32,
@@ -54,6 +61,17 @@ pub(super) struct Connect {
     waiting: VecDeque<SocketAddrV4>,
     asking: usize,
     worst: Option<ConnectError>,
+}
+
+/// A node's answer to a handshake.
+#[derive(Clone, Copy, Debug)]
+struct Answered {
+    node: SocketAddrV4,
+    socket: SocketId,
+    /// We, as the node sees us.
+    own: SocketAddrV4,
+    /// The server, as the node sees it.
+    peer_address: Option<SocketAddrV4>,
 }
 
 impl Default for ConnectSettings {
@@ -67,15 +85,19 @@ impl HyperDht {
     pub fn connect(
         &mut self,
         now: Instant,
-        key_pair: &KeyPair,
+        identity: impl Into<Identity>,
         remote: PublicKey,
         settings: ConnectSettings,
     ) -> ConnectionId {
         let id = ConnectionId(self.number());
-        let handshake = Handshake::initiator(key_pair, remote, self.entropy.array());
+        let identity = identity.into();
+        let handshake = match &identity {
+            Identity::Own(pair) => Handshake::initiator(pair, remote, self.entropy.array()).map(Some),
+            Identity::Foreign(_) => Ok(None),
+        };
         let reason = match handshake {
             Ok(handshake) if self.connects.len() < self.config.max_connecting => {
-                self.start_connect(now, id, remote, handshake, settings);
+                self.start_connect(now, id, remote, (identity.public_key(), handshake), settings);
                 self.pump(now);
                 return id;
             }
@@ -99,7 +121,7 @@ impl HyperDht {
         now: Instant,
         id: ConnectionId,
         remote: PublicKey,
-        handshake: Handshake,
+        (identity, handshake): (PublicKey, Option<Handshake>),
         settings: ConnectSettings,
     ) {
         let target = peer_target(&remote);
@@ -117,8 +139,11 @@ impl HyperDht {
             firewall: Firewall::Unknown,
             round: 0,
             until: now.after(self.config.connect_timeout),
+            identity,
             handshake,
             request: None,
+            held: Vec::new(),
+            reading: None,
             relay_token: Hash(self.entropy.array()),
             query: None,
             queries_left: if known.is_empty() { 1 } else { 2 },
@@ -166,7 +191,7 @@ impl HyperDht {
                 return;
             }
             let Some(node) = connect.waiting.pop_front() else {
-                if connect.asking == 0 && connect.query.is_none() {
+                if connect.asking == 0 && connect.query.is_none() && connect.reading.is_none() {
                     self.search_again_or_fail(now, id);
                 }
                 return;
@@ -194,7 +219,18 @@ impl HyperDht {
             let payload = connect.payload(open, &local);
             connect.firewall = payload.firewall;
             connect.at_relay = payload.relay_through.is_some();
-            connect.request = connect.handshake.write(&payload).ok().map(Bytes::from);
+            match &mut connect.handshake {
+                Some(handshake) => connect.request = handshake.write(&payload).ok().map(Bytes::from),
+                None => {
+                    let (key, first) = (connect.identity, connect.held.is_empty());
+                    connect.held.push(node);
+                    if first {
+                        let payload = Box::new(payload);
+                        self.event(Event::WriteHandshake { connection: id, key, payload });
+                    }
+                    return;
+                }
+            }
         }
         let Some(noise) = connect.request.clone() else {
             return self.fail_connect(now, id, ConnectError::BadKey);
@@ -224,8 +260,18 @@ impl HyperDht {
         }
         let message = reply.and_then(|reply| HandshakeMessage::from_bytes(reply.value.as_ref()?).ok());
         if let (Some(reply), Some(message)) = (reply, message.filter(|message| message.mode == Mode::Reply)) {
-            match connect.handshake.read(&message.noise) {
-                Ok(payload) => return self.agree(now, id, node, reply, message.peer_address, payload),
+            let answered = Answered { node, socket: reply.socket, own: reply.to, peer_address: message.peer_address };
+            let read = match &mut connect.handshake {
+                Some(handshake) => handshake.read(&message.noise),
+                None if connect.reading.is_some() => return,
+                None => {
+                    connect.reading = Some(answered);
+                    let (key, noise) = (connect.identity, message.noise);
+                    return self.event(Event::ReadHandshake { connection: id, key, noise });
+                }
+            };
+            match read {
+                Ok(payload) => return self.agree(now, id, answered, payload, None),
                 // A node may forge an answer; another one may give the true one.
                 Err(_) => connect.worst = Some(ConnectError::BadHandshake),
             }
@@ -238,17 +284,21 @@ impl HyperDht {
         &mut self,
         now: Instant,
         id: ConnectionId,
-        node: SocketAddrV4,
-        reply: &Reply,
-        peer_address: Option<SocketAddrV4>,
+        answered: Answered,
         payload: HandshakePayload,
+        foreign_key: Option<HolepunchKey>,
     ) {
         let secret = self.entropy.array();
         let Some(connect) = self.connects.get_mut(&id) else { return };
-        let secrets = connect.handshake.finish();
-        let reason = match (payload.version, payload.error, remote_stream(&payload), secrets) {
-            (HandshakePayload::VERSION, PeerError::None, Some(stream), Some(secrets)) => {
-                connect.agreed = Some(Agreed::new(secrets, stream, secret));
+        let stream = remote_stream(&payload);
+        let agreed = match (connect.handshake.as_mut().and_then(Handshake::finish), foreign_key) {
+            (Some(secrets), _) => stream.map(|stream| Agreed::new(secrets, stream, secret)),
+            (None, Some(key)) => stream.map(|stream| Agreed::foreign(key, stream, secret)),
+            (None, None) => None,
+        };
+        let reason = match (payload.version, payload.error, agreed) {
+            (HandshakePayload::VERSION, PeerError::None, Some(agreed)) => {
+                connect.agreed = Some(agreed);
                 None
             }
             (HandshakePayload::VERSION, ..) => Some(ConnectError::Refused),
@@ -269,11 +319,35 @@ impl HyperDht {
         }
         if let Some((socket, from)) = early {
             self.way_is_open(now, id, socket, from, Path::Direct);
-        } else if let Some(server) = peer_address {
-            self.find_way_to(now, id, node, server, reply.to, &payload);
+        } else if let Some(server) = answered.peer_address {
+            self.find_way_to(now, id, answered.node, server, answered.own, &payload);
         } else {
             // The node that answered is the server itself.
-            self.way_is_open(now, id, reply.socket, node, Path::Direct);
+            self.way_is_open(now, id, answered.socket, answered.node, Path::Direct);
+        }
+    }
+
+    /// Somebody else wrote his handshake message.
+    pub(super) fn connect_written(&mut self, now: Instant, id: ConnectionId, noise: Bytes) {
+        let Some(connect) = self.connects.get_mut(&id).filter(|connect| connect.request.is_none()) else { return };
+        connect.request = Some(noise);
+        for node in std::mem::take(&mut connect.held) {
+            self.send_handshake(now, id, node);
+        }
+    }
+
+    /// Somebody else read the server's message, or found that it does not hold.
+    pub(super) fn connect_read(&mut self, now: Instant, id: ConnectionId, read: Option<ReadHandshake>) {
+        let Some(connect) = self.connects.get_mut(&id) else { return };
+        let Some(answered) = connect.reading.take() else { return };
+        match read {
+            Some(ReadHandshake { payload, holepunch_key, .. }) => {
+                self.agree(now, id, answered, payload, holepunch_key);
+            }
+            None => {
+                connect.worst = Some(ConnectError::BadHandshake);
+                self.ask_next(now, id);
+            }
         }
     }
 
@@ -291,7 +365,7 @@ impl HyperDht {
     pub(super) fn fail_connect(&mut self, now: Instant, id: ConnectionId, reason: ConnectError) {
         self.release_puncher(now, id, None);
         let Some(connect) = self.connects.get_mut(&id) else { return };
-        let running = connect.agreed.as_ref().is_some_and(|agreed| agreed.split.is_none());
+        let running = connect.agreed.as_ref().is_some_and(|agreed| agreed.started);
         if connect.at_relay && connect.agreed.is_some() && !running && reason != ConnectError::Timeout {
             connect.stage = super::punching::Stage::AtRelay;
             return;

@@ -8,7 +8,9 @@ use super::puncher::Puncher;
 use crate::swarm::dht_rpc::{IncomingRequest, SocketId};
 use bytes::Bytes;
 use corestore_core::crypto::Hash;
-use corestore_core::dht::{Firewall, HolepunchMessage, HolepunchPayload, Mode, PeerError};
+use corestore_core::dht::{
+    Firewall, HandshakeMessage, HandshakePayload, HolepunchMessage, HolepunchPayload, Mode, PeerError, RelayThrough,
+};
 use corestore_core::encoding::Encode;
 use corestore_core::time::Instant;
 use std::collections::VecDeque;
@@ -33,6 +35,16 @@ pub(super) struct Incoming {
     settled: bool,
     round: u64,
     words: VecDeque<Word>,
+    /// Somebody else's handshake, that he is still at.
+    pub(super) opening: Option<Box<Opening>>,
+}
+
+/// A handshake that somebody else answers.
+pub(super) struct Opening {
+    pub(super) message: HandshakeMessage,
+    pub(super) request: IncomingRequest,
+    /// What the caller told, once it is read, and the relay we offered.
+    pub(super) read: Option<(HandshakePayload, Option<RelayThrough>)>,
 }
 
 /// A word of the caller that waits for an answer.
@@ -66,6 +78,7 @@ impl Incoming {
             settled: false,
             round: 0,
             words: VecDeque::new(),
+            opening: None,
         }
     }
 }
@@ -192,8 +205,7 @@ impl HyperDht {
     pub(super) fn give_up_incoming(&mut self, now: Instant, id: ConnectionId) {
         self.release_puncher(now, id, None);
         let Some(incoming) = self.incoming.get_mut(&id).filter(|incoming| !incoming.settled) else { return };
-        let waits_for_relay =
-            incoming.at_relay && incoming.agreed.as_ref().is_some_and(|agreed| agreed.split.is_some());
+        let waits_for_relay = incoming.at_relay && incoming.agreed.as_ref().is_some_and(|agreed| !agreed.started);
         if !waits_for_relay {
             self.settle_incoming(now, id);
         }
@@ -218,7 +230,7 @@ impl HyperDht {
         let Some(incoming) = self.incoming.remove(&id) else { return };
         self.handshakes.remove(&incoming.noise);
         self.release_stream(incoming.local_stream);
-        if !incoming.settled && incoming.agreed.is_some_and(|agreed| agreed.split.is_some()) {
+        if !incoming.settled && incoming.agreed.is_some_and(|agreed| !agreed.started) {
             self.event(Event::Failed { connection: id, reason: ConnectError::Timeout });
         }
     }

@@ -4,6 +4,7 @@ use super::announcer::AnnouncerRequest;
 use super::budget::Budget;
 use super::config::Config;
 use super::connect::Connect;
+use super::identity::{Identity, SignatureId, Unsigned};
 use super::incoming::Incoming;
 use super::operations::Operation;
 use super::output::{ConnectionId, Event, NodeEvent, OperationId, Output, ServerId};
@@ -12,7 +13,7 @@ use super::router::Router;
 use super::server::Server;
 use super::store::Store;
 use crate::swarm::dht_rpc::{self, Config as RpcConfig, DhtRpc, QueryId, Reply, RequestId, RequestSettings, SocketId};
-use corestore_core::crypto::{Hash, KeyPair};
+use corestore_core::crypto::Hash;
 use corestore_core::entropy::Entropy;
 use corestore_core::time::Instant;
 use std::collections::{BTreeMap, VecDeque};
@@ -37,6 +38,7 @@ pub struct HyperDht {
     pub(super) handshakes: BTreeMap<Hash, ConnectionId>,
     pub(super) handshake_budget: Budget,
     pub(super) connects: BTreeMap<ConnectionId, Connect>,
+    pub(super) unsigned: BTreeMap<SignatureId, Unsigned>,
     /// UDX streams that are not connected yet.
     pub(super) streams: BTreeMap<u32, ConnectionId>,
     /// Sockets that punch.
@@ -63,7 +65,7 @@ pub(super) enum RequestFor {
     Operation(OperationId),
     Announcer(ServerId, AnnouncerRequest),
     /// To get a token with which this key's announcement is taken back.
-    TakeBack(Box<KeyPair>),
+    TakeBack(Box<Identity>),
     /// A handshake, passed on by this node.
     Handshake(ConnectionId, SocketAddrV4),
     /// A word on hole punching: where the node was to send it, and what is to be echoed.
@@ -97,6 +99,7 @@ impl HyperDht {
             handshakes: BTreeMap::new(),
             handshake_budget: Budget::new(now, config.max_handshakes),
             connects: BTreeMap::new(),
+            unsigned: BTreeMap::new(),
             streams: BTreeMap::new(),
             sockets: BTreeMap::new(),
             socket_ids: SocketIds(1),
@@ -240,17 +243,24 @@ impl HyperDht {
     }
 
     fn answered(&mut self, now: Instant, request: RequestId, reply: Option<&Reply>) {
-        match self.requests.remove(&request) {
-            Some(RequestFor::Operation(id)) => self.operation_answered(now, id, reply),
-            Some(RequestFor::Announcer(id, what)) => self.announcer_answered(now, id, what, reply),
-            Some(RequestFor::TakeBack(key_pair)) => {
-                reply.into_iter().for_each(|reply| self.take_back_found(now, &key_pair, reply));
+        if let Some(owner) = self.requests.remove(&request) {
+            self.deliver(now, owner, reply);
+        }
+    }
+
+    /// Tells whoever made a request what came of it.
+    pub(super) fn deliver(&mut self, now: Instant, owner: RequestFor, reply: Option<&Reply>) {
+        match owner {
+            RequestFor::Operation(id) => self.operation_answered(now, id, reply),
+            RequestFor::Announcer(id, what) => self.announcer_answered(now, id, what, reply),
+            RequestFor::TakeBack(identity) => {
+                reply.into_iter().for_each(|reply| self.take_back_found(now, &identity, reply));
             }
-            Some(RequestFor::Handshake(id, node)) => self.handshake_answered(now, id, node, reply),
-            Some(RequestFor::Word(id, peer, token)) => self.word_answered(now, id, peer, token, reply),
-            Some(RequestFor::Local(id, to)) => self.local_answered(now, id, to, reply.is_some()),
-            Some(RequestFor::Nat(id, socket)) => self.nat_answered(now, id, socket, reply),
-            Some(RequestFor::Nobody) | None => {}
+            RequestFor::Handshake(id, node) => self.handshake_answered(now, id, node, reply),
+            RequestFor::Word(id, peer, token) => self.word_answered(now, id, peer, token, reply),
+            RequestFor::Local(id, to) => self.local_answered(now, id, to, reply.is_some()),
+            RequestFor::Nat(id, socket) => self.nat_answered(now, id, socket, reply),
+            RequestFor::Nobody => {}
         }
     }
 

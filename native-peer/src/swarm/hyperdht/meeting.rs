@@ -14,8 +14,10 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// What the handshake gave.
 pub(super) struct Agreed {
-    /// Until the stream starts.
-    pub(super) split: Option<Split>,
+    /// Until the stream starts, unless somebody else has the keys.
+    split: Option<Split>,
+    /// The stream runs.
+    pub(super) started: bool,
     pub(super) key: HolepunchKey,
     /// Makes the tokens that the other side has to echo.
     secret: [u8; 32],
@@ -26,7 +28,13 @@ pub(super) struct Agreed {
 
 impl Agreed {
     pub(super) fn new(secrets: Secrets, remote_stream: u32, secret: [u8; 32]) -> Self {
-        Self { split: Some(secrets.split), key: secrets.holepunch_key, secret, remote_stream, relayed: None }
+        let Secrets { split, holepunch_key } = secrets;
+        Self { split: Some(split), ..Self::foreign(holepunch_key, remote_stream, secret) }
+    }
+
+    /// Somebody else has the keys.
+    pub(super) fn foreign(key: HolepunchKey, remote_stream: u32, secret: [u8; 32]) -> Self {
+        Self { split: None, started: false, key, secret, remote_stream, relayed: None }
     }
 
     /// What the other side has to echo, if it receives at this host.
@@ -174,7 +182,10 @@ impl HyperDht {
             return false;
         }
         let (remote_stream, split) = (agreed.remote_stream, agreed.split.take());
-        let connected = Connected { connection: id, server, local_stream, remote_stream, socket, remote, split, path };
+        let moved = std::mem::replace(&mut agreed.started, true);
+        let connection = id;
+        let connected =
+            Connected { connection, server, local_stream, remote_stream, socket, remote, split, moved, path };
         self.event(Event::Connected(Box::new(connected)));
         self.streams.remove(&local_stream);
         self.release_puncher(now, id, Some(socket));
@@ -197,10 +208,13 @@ impl HyperDht {
         remote_stream: u32,
     ) {
         let Some((server, local_stream, agreed)) = self.agreed_mut(id) else { return };
-        let Some(split) = agreed.split.take() else { return };
+        if std::mem::replace(&mut agreed.started, true) {
+            return;
+        }
         agreed.relayed = Some((socket, remote));
-        let (split, path) = (Some(split), Path::Relayed);
-        let connected = Connected { connection: id, server, local_stream, remote_stream, socket, remote, split, path };
+        let (connection, split, moved, path) = (id, agreed.split.take(), false, Path::Relayed);
+        let connected =
+            Connected { connection, server, local_stream, remote_stream, socket, remote, split, moved, path };
         self.event(Event::Connected(Box::new(connected)));
         self.pump(now);
     }

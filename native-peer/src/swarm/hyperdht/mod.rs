@@ -7,6 +7,7 @@ mod budget;
 mod config;
 mod connect;
 mod generations;
+mod identity;
 mod incoming;
 mod machine;
 mod meeting;
@@ -23,6 +24,7 @@ mod storing;
 
 pub use config::Config;
 pub use connect::ConnectSettings;
+pub use identity::{Identity, ReadHandshake, Signable, SignatureId};
 pub use machine::HyperDht;
 pub use output::{
     ConnectError, Connected, ConnectionId, Event, NodeEvent, OperationId, Outcome, Output, Path, ServerId,

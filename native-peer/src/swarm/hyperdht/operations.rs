@@ -1,13 +1,14 @@
 //! Looking up, announcing, putting and getting: a query, and what is said to the nearest nodes at its end
 //! (`hyperdht/index.js`).
 
+use super::identity::{Identity, Signable};
 use super::machine::{HyperDht, QueryFor, RequestFor};
 use super::output::{Event, OperationId, Outcome};
 use crate::swarm::dht_rpc::{QueryId, QuerySettings, Reply, RequestSettings};
 use bytes::Bytes;
 use corestore_core::crypto::{Hash, KeyPair, PublicKey, blake2b};
 use corestore_core::dht::{
-    Announce, Command, LookupReply, MAX_RECORDS, MutablePut, MutableValue, PeerError, PeerRecord, peer_target,
+    Command, LookupReply, MAX_RECORDS, MutablePut, MutableValue, PeerError, PeerRecord, peer_target,
 };
 use corestore_core::encoding::{Decode, Encode, Writer};
 use corestore_core::time::Instant;
@@ -31,8 +32,8 @@ pub(super) struct Operation {
 enum Work {
     Lookup,
     FindPeer,
-    Announce { key_pair: KeyPair, relay_addresses: Vec<SocketAddrV4>, bump: u64, clear: bool },
-    Unannounce { key_pair: KeyPair },
+    Announce { identity: Identity, relay_addresses: Vec<SocketAddrV4>, bump: u64, clear: bool },
+    Unannounce { identity: Identity },
     ImmutableGet,
     ImmutablePut { value: Bytes },
     MutableGet { public_key: PublicKey, seq: u64, latest: bool, found: Option<MutableValue> },
@@ -57,18 +58,18 @@ impl HyperDht {
         &mut self,
         now: Instant,
         target: Hash,
-        key_pair: &KeyPair,
+        identity: impl Into<Identity>,
         relay_addresses: Vec<SocketAddrV4>,
         clear: bool,
         bump: u64,
     ) -> OperationId {
-        let work = Work::Announce { key_pair: key_pair.clone(), relay_addresses, bump, clear };
+        let work = Work::Announce { identity: identity.into(), relay_addresses, bump, clear };
         self.operate(now, target, work)
     }
 
     /// Takes a key's announcement back. Events as for [`HyperDht::announce`].
-    pub fn unannounce(&mut self, now: Instant, target: Hash, key_pair: &KeyPair) -> OperationId {
-        self.operate(now, target, Work::Unannounce { key_pair: key_pair.clone() })
+    pub fn unannounce(&mut self, now: Instant, target: Hash, identity: impl Into<Identity>) -> OperationId {
+        self.operate(now, target, Work::Unannounce { identity: identity.into() })
     }
 
     /// Gets the value of a hash: [`Outcome::Value`] or [`Outcome::NotFound`].
@@ -112,8 +113,8 @@ impl HyperDht {
             Work::MutableGet { seq, .. } => (Command::MutableGet, Some(uint(*seq))),
             Work::MutablePut { .. } => (Command::MutableGet, Some(uint(0))),
         };
-        if let Work::Unannounce { key_pair } | Work::Announce { key_pair, clear: true, .. } = &work {
-            self.forget_own(&target, &key_pair.public_key());
+        if let Work::Unannounce { identity } | Work::Announce { identity, clear: true, .. } = &work {
+            self.forget_own(&target, &identity.public_key());
         }
         let settings = QuerySettings { command: command.number(), value, ..QuerySettings::default() };
         let query = self.rpc.query(now, target, settings);
@@ -145,13 +146,13 @@ impl HyperDht {
                 let found = PeerRecord::from_bytes(value).ok();
                 self.tell_peers(id, reply, found.map(|peer| LookupReply { peers: vec![peer], bump: 0 }));
             }
-            Work::Announce { key_pair, clear, .. } => {
-                let key_pair = clear.then(|| key_pair.clone());
-                self.clear_reply(now, id, reply, value, key_pair.as_ref());
+            Work::Announce { identity, clear, .. } => {
+                let identity = clear.then(|| identity.clone());
+                self.clear_reply(now, id, reply, value, identity.as_ref());
             }
-            Work::Unannounce { key_pair } => {
-                let key_pair = key_pair.clone();
-                self.clear_reply(now, id, reply, value, Some(&key_pair));
+            Work::Unannounce { identity } => {
+                let identity = identity.clone();
+                self.clear_reply(now, id, reply, value, Some(&identity));
             }
             Work::ImmutableGet => {
                 if blake2b(&[value]) == operation.target {
@@ -182,16 +183,17 @@ impl HyperDht {
     }
 
     /// Takes our old record back where it is found; a full answer may hide it.
-    fn clear_reply(&mut self, now: Instant, id: OperationId, reply: &Reply, value: &[u8], key_pair: Option<&KeyPair>) {
+    fn clear_reply(&mut self, now: Instant, id: OperationId, reply: &Reply, value: &[u8], identity: Option<&Identity>) {
         let Ok(found) = LookupReply::from_bytes(value) else { return };
-        if let (Some(pair), Some(node), Some(token)) = (key_pair, reply.id, reply.token) {
-            let ours = found.peers.iter().any(|peer| peer.public_key == pair.public_key());
+        if let (Some(identity), Some(node), Some(token)) = (identity, reply.id, reply.token) {
+            let public_key = identity.public_key();
+            let ours = found.peers.iter().any(|peer| peer.public_key == public_key);
             let target = self.operations.get(&id).map(|operation| operation.target);
             if let Some(target) = target.filter(|_| ours || found.peers.len() >= MAX_RECORDS) {
-                let value = Announce::sign_unannounce(pair, &target, &node, &token);
-                let settings = put(Command::Unannounce, target, token, Bytes::from(value.to_bytes()));
-                self.request_for(now, reply.from, settings, RequestFor::Operation(id));
                 self.operations.get_mut(&id).into_iter().for_each(|op| op.awaited = op.awaited.saturating_add(1));
+                let peer = PeerRecord { public_key, relay_addresses: Vec::new() };
+                let signable = Signable { unannounce: true, target, node, token, peer, bump: 0 };
+                self.request_signed(now, identity, signable, reply.from, RequestFor::Operation(id));
             }
         }
         self.tell_peers(id, reply, Some(found));
@@ -251,10 +253,22 @@ impl HyperDht {
         for reply in closest {
             let Some(operation) = self.operations.get(&id) else { return };
             let (Some(node), Some(token)) = (reply.id, reply.token) else { continue };
-            let Some((command, value)) = operation.work.commit(&operation.target, &node, &token) else { continue };
-            let settings = put(command, operation.target, token, value);
+            let (target, to, owner) = (operation.target, reply.from, RequestFor::Operation(id));
+            let work = operation.work.commit();
+            if matches!(work, Commit::Nothing) {
+                continue;
+            }
             self.operations.get_mut(&id).into_iter().for_each(|op| op.awaited = op.awaited.saturating_add(1));
-            self.request_for(now, reply.from, settings, RequestFor::Operation(id));
+            match work {
+                Commit::Put(command, value) => {
+                    self.request_for(now, to, put(command, target, token, value), owner);
+                }
+                Commit::Announce(identity, peer, bump) => {
+                    let signable = Signable { unannounce: false, target, node, token, peer, bump };
+                    self.request_signed(now, &identity, signable, to, owner);
+                }
+                Commit::Nothing => {}
+            }
         }
         self.go_on_operation(now, id);
     }
@@ -265,19 +279,25 @@ impl HyperDht {
     }
 }
 
+/// What is said to each of the nearest nodes.
+enum Commit {
+    Put(Command, Bytes),
+    Announce(Box<Identity>, PeerRecord, u64),
+    Nothing,
+}
+
 impl Work {
-    fn commit(&self, target: &Hash, node: &Hash, token: &Hash) -> Option<(Command, Bytes)> {
-        Some(match self {
-            Self::Announce { key_pair, relay_addresses, bump, .. } => {
+    fn commit(&self) -> Commit {
+        match self {
+            Self::Announce { identity, relay_addresses, bump, .. } => {
                 let relay_addresses = relay_addresses.clone();
-                let peer = PeerRecord { public_key: key_pair.public_key(), relay_addresses };
-                let value = Announce::sign_announce(key_pair, target, node, token, peer, *bump);
-                (Command::Announce, Bytes::from(value.to_bytes()))
+                let peer = PeerRecord { public_key: identity.public_key(), relay_addresses };
+                Commit::Announce(Box::new(identity.clone()), peer, *bump)
             }
-            Self::ImmutablePut { value } => (Command::ImmutablePut, value.clone()),
-            Self::MutablePut { put } => (Command::MutablePut, Bytes::from(put.to_bytes())),
-            _ => return None,
-        })
+            Self::ImmutablePut { value } => Commit::Put(Command::ImmutablePut, value.clone()),
+            Self::MutablePut { put } => Commit::Put(Command::MutablePut, Bytes::from(put.to_bytes())),
+            _ => Commit::Nothing,
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! What comes out of a member, and the names it gives.
 
+use super::identity::{Signable, SignatureId};
 use crate::swarm::dht_rpc::{SocketId, Transmit};
 use bytes::Bytes;
 use corestore_core::crypto::{Hash, PublicKey};
-use corestore_core::dht::{Firewall, PeerRecord};
+use corestore_core::dht::{Firewall, HandshakePayload, PeerRecord};
 use corestore_core::stream::Split;
 use std::fmt;
 use std::net::SocketAddrV4;
@@ -67,6 +68,34 @@ pub enum Event {
         server: ServerId,
         /// How many nodes keep its record and pass handshakes on to it; 0 when none does.
         relays: usize,
+    },
+    /// Somebody else's announcement needs his signature: give it to [`super::HyperDht::signed`].
+    Sign {
+        /// Its name.
+        signature: SignatureId,
+        /// Whose.
+        key: PublicKey,
+        /// What is to be signed.
+        signable: Signable,
+    },
+    /// Somebody else's handshake goes on: he is to take the other side's message, see
+    /// [`super::HyperDht::handshake_read`].
+    ReadHandshake {
+        /// The connection.
+        connection: ConnectionId,
+        /// His key.
+        key: PublicKey,
+        /// The message.
+        noise: Bytes,
+    },
+    /// Somebody else's handshake goes on: he is to write his message, see [`super::HyperDht::handshake_written`].
+    WriteHandshake {
+        /// The connection.
+        connection: ConnectionId,
+        /// His key.
+        key: PublicKey,
+        /// What it is to tell.
+        payload: Box<HandshakePayload>,
     },
     /// A connection is made: create the UDX stream and start a secret-stream on it.
     Connected(Box<Connected>),
@@ -155,9 +184,11 @@ pub struct Connected {
     pub socket: SocketId,
     /// The other side's address.
     pub remote: SocketAddrV4,
-    /// Keys, hash and the other side's key: a secret-stream starts from them at its header. `None` once they were
-    /// given away: the stream runs already and only its path changes.
+    /// Keys, hash and the other side's key: a secret-stream starts from them at its header. `None` when the stream
+    /// runs already, or when somebody else has the keys.
     pub split: Option<Split>,
+    /// The stream runs already: only its path changes.
+    pub moved: bool,
     /// How the way was found.
     pub path: Path,
 }

@@ -2,17 +2,18 @@
 
 use super::addresses::{is_private, match_local};
 use super::announcer::Announcer;
-use super::incoming::Incoming;
+use super::identity::{Identity, ReadHandshake};
+use super::incoming::{Incoming, Opening};
 use super::machine::HyperDht;
 use super::meeting::{Agreed, remote_stream};
 use super::output::{ConnectionId, Event, Path, ServerId};
 use super::puncher::Puncher;
 use crate::swarm::dht_rpc::{Answer, IncomingRequest};
 use bytes::Bytes;
-use corestore_core::crypto::{Hash, KeyPair, PublicKey, blake2b};
+use corestore_core::crypto::{Hash, PublicKey, blake2b};
 use corestore_core::dht::{
-    Firewall, Handshake, HandshakeMessage, HandshakePayload, HolepunchInfo, Mode, PeerError, PeerRecord, RelayThrough,
-    SecretStreamInfo, UdxInfo, peer_target,
+    Firewall, Handshake, HandshakeMessage, HandshakePayload, HolepunchInfo, HolepunchKey, Mode, PeerError, PeerRecord,
+    RelayThrough, SecretStreamInfo, UdxInfo, peer_target,
 };
 use corestore_core::encoding::Encode;
 use corestore_core::time::Instant;
@@ -35,7 +36,7 @@ pub struct ServerSettings {
 
 /// A server that listens.
 pub(super) struct Server {
-    pub(super) key_pair: KeyPair,
+    pub(super) identity: Identity,
     pub(super) announcer: Announcer,
     settings: ServerSettings,
 }
@@ -55,14 +56,20 @@ impl std::fmt::Debug for ServerSettings {
 impl HyperDht {
     /// Listens under a key: [`Event::Announced`] tells when others find it, [`Event::Connected`] when somebody came.
     /// `None` when we listen under it already.
-    pub fn listen(&mut self, now: Instant, key_pair: &KeyPair, settings: ServerSettings) -> Option<ServerId> {
-        let target = peer_target(&key_pair.public_key());
+    pub fn listen(
+        &mut self,
+        now: Instant,
+        identity: impl Into<Identity>,
+        settings: ServerSettings,
+    ) -> Option<ServerId> {
+        let identity = identity.into();
+        let target = peer_target(&identity.public_key());
         if self.router.server(&target).is_some() {
             return None;
         }
         let id = ServerId(self.number());
         self.router.add_server(target, id);
-        let server = Server { key_pair: key_pair.clone(), announcer: Announcer::default(), settings };
+        let server = Server { identity, announcer: Announcer::default(), settings };
         self.servers.insert(id, server);
         self.announce_server(now, id);
         self.pump(now);
@@ -72,10 +79,10 @@ impl HyperDht {
     /// Ends a server and takes its announcement back. Connections that were made stay.
     pub fn close_server(&mut self, now: Instant, id: ServerId) {
         let Some(server) = self.servers.remove(&id) else { return };
-        self.router.remove_server(&peer_target(&server.key_pair.public_key()));
+        self.router.remove_server(&peer_target(&server.identity.public_key()));
         let pending = self.incoming.iter().filter(|(_, incoming)| incoming.server == id).map(|(id, _)| *id);
         pending.collect::<Vec<_>>().into_iter().for_each(|id| self.forget_incoming(now, id));
-        self.take_back_all(now, &server.announcer, &server.key_pair);
+        self.take_back_all(now, &server.announcer, &server.identity);
         self.pump(now);
     }
 
@@ -93,7 +100,7 @@ impl HyperDht {
     /// The record of a server of ours, for those who ask us.
     pub(super) fn own_record(&self, target: &Hash) -> Option<Bytes> {
         let server = self.servers.get(&self.router.server(target)?)?;
-        let record = PeerRecord { public_key: server.key_pair.public_key(), relay_addresses: Vec::new() };
+        let record = PeerRecord { public_key: server.identity.public_key(), relay_addresses: Vec::new() };
         Some(Bytes::from(record.to_bytes()))
     }
 
@@ -122,7 +129,7 @@ impl HyperDht {
     }
 
     fn answer_handshake(&mut self, id: ConnectionId, message: &HandshakeMessage, request: &IncomingRequest) {
-        let Some(incoming) = self.incoming.get(&id) else { return };
+        let Some(incoming) = self.incoming.get(&id).filter(|incoming| incoming.opening.is_none()) else { return };
         let noise = incoming.reply.clone();
         let socket = incoming.puncher.as_ref().filter(|_| incoming.reply_from_puncher).map(Puncher::socket);
         let pass = |mode, peer_address| {
@@ -155,10 +162,13 @@ impl HyperDht {
             return None;
         }
         let server = self.servers.get(&server_id)?;
-        let mut handshake = Handshake::responder(&server.key_pair, self.entropy.array()).ok()?;
+        let mut handshake = match &server.identity {
+            Identity::Own(key_pair) => Handshake::responder(key_pair, self.entropy.array()).ok()?,
+            Identity::Foreign(key) => return Some(self.hand_over(now, server_id, *key, message, request)),
+        };
         let theirs = handshake.read(&message.noise).ok()?;
         let client = message.peer_address.unwrap_or(request.from);
-        // The key is proved by the handshake's second message only, but a stranger need not get one.
+        // The message may be a repetition of an old one, but only the key's holder can use our answer.
         let remote = handshake.remote()?;
         if !(server.settings.admit)(&remote, &theirs, client) {
             return None;
@@ -186,6 +196,64 @@ impl HyperDht {
             self.find_way(now, id, &theirs, message.peer_address, request, relay);
         }
         Some(id)
+    }
+
+    /// A call for somebody else: he is to read it.
+    fn hand_over(
+        &mut self,
+        now: Instant,
+        server: ServerId,
+        key: PublicKey,
+        message: &HandshakeMessage,
+        request: &IncomingRequest,
+    ) -> ConnectionId {
+        let connection = ConnectionId(self.number());
+        let local_stream = self.reserve_stream(connection);
+        let expires = now.after(self.config.handshake_timeout);
+        let mut incoming = Incoming::new(server, Bytes::new(), local_stream, None, expires);
+        let (message, noise) = (message.clone(), message.noise.clone());
+        incoming.opening = Some(Box::new(Opening { message, request: request.clone(), read: None }));
+        self.incoming.insert(connection, incoming);
+        self.event(Event::ReadHandshake { connection, key, noise });
+        connection
+    }
+
+    /// Somebody else read a call, or found that it does not hold.
+    pub(super) fn incoming_read(&mut self, now: Instant, id: ConnectionId, read: Option<ReadHandshake>) {
+        let Some(incoming) = self.incoming.get_mut(&id) else { return };
+        let Some(opening) = incoming.opening.as_mut().filter(|opening| opening.read.is_none()) else { return };
+        let client = opening.message.peer_address.unwrap_or(opening.request.from);
+        let Some(server) = self.servers.get(&incoming.server) else { return };
+        let admitted = read.filter(|read| (server.settings.admit)(&read.remote, &read.payload, client));
+        let Some(ReadHandshake { payload: theirs, .. }) = admitted else {
+            // Nobody is answered; a repetition is no new call.
+            return self.settle_incoming(now, id);
+        };
+        let (key, error) = (server.identity.public_key(), refusal(&theirs));
+        let (server, local_stream) = (incoming.server, incoming.local_stream);
+        let Some(payload) = self.reply_payload(server, id, local_stream, error) else { return };
+        if let Some(opening) = self.incoming.get_mut(&id).and_then(|incoming| incoming.opening.as_mut()) {
+            opening.read = Some((theirs, payload.relay_through));
+        }
+        self.event(Event::WriteHandshake { connection: id, key, payload: Box::new(payload) });
+    }
+
+    /// Somebody else answered a call.
+    pub(super) fn incoming_written(&mut self, now: Instant, id: ConnectionId, noise: Bytes, key: HolepunchKey) {
+        let secret = self.entropy.array();
+        let Some(incoming) = self.incoming.get_mut(&id) else { return };
+        let Some(opening) = incoming.opening.take_if(|opening| opening.read.is_some()) else { return };
+        let Opening { message, request, read } = *opening;
+        let Some((theirs, relay)) = read else { return };
+        incoming.reply = noise;
+        let stream = remote_stream(&theirs).filter(|_| refusal(&theirs) == PeerError::None);
+        incoming.agreed = stream.map(|stream| Agreed::foreign(key, stream, secret));
+        if incoming.agreed.is_some() {
+            self.find_way(now, id, &theirs, message.peer_address, &request, relay.map(|relay| (relay, true)));
+        } else {
+            self.settle_incoming(now, id);
+        }
+        self.answer_handshake(id, &message, &request);
     }
 
     fn reply_payload(
