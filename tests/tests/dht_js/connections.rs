@@ -2,12 +2,12 @@
 
 use crate::js::Js;
 use bytes::Bytes;
-use corestore_core::crypto::KeyPair;
+use corestore_core::crypto::{Hash, KeyPair};
 use corestore_core::entropy::Entropy;
 use corestore_core::stream::{SecretStream, StreamEvent};
 use corestore_core::time::Instant;
 use corestore_peer::swarm::dht_rpc;
-use corestore_peer::swarm::hyperdht::{ConnectError, ConnectSettings, Path, ServerSettings};
+use corestore_peer::swarm::hyperdht::{ConnectError, ConnectSettings, Event, Outcome, Path, ServerSettings};
 use corestore_peer::swarm::member::{Member, MemberListener, MemberOptions, Wire};
 use serde_json::{Value, json};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -91,7 +91,6 @@ async fn announced(member: &Member, listen: impl FnOnce() -> MemberListener) -> 
     let mut events = member.events();
     let listener = listen();
     within(20, async {
-        use corestore_peer::swarm::hyperdht::Event;
         while let Some(event) = events.recv().await {
             if matches!(event, Event::Announced { relays: 1.., .. }) {
                 return;
@@ -158,4 +157,46 @@ async fn ours_reach_ours_through_their_nodes_also_without_local_addresses() {
         assert_eq!(within(10, talk(wire, Some("hello"))).await, "HELLO");
     }
     serving.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mixed_network_keeps_what_it_was_given_when_a_third_of_it_dies() {
+    let mut js = Js::start(6);
+    let mut ours = Vec::new();
+    for seed in 41..49 {
+        let member = member(&js.bootstrap, seed, open);
+        within(20, member.bootstrapped()).await;
+        ours.push(member);
+    }
+    let client = member(&js.bootstrap, 50, |_| {});
+    within(20, client.bootstrapped()).await;
+    let (target, value) = (Hash([5; 32]), Bytes::from_static(b"kept by both kinds"));
+    let announced = client.outcome(|dht, now| dht.announce(now, target, &pair(50), Vec::new(), false, 0));
+    assert!(matches!(within(20, announced).await, Outcome::Stored { nodes: 10.., .. }));
+    let theirs = asked(&mut js, "announce", json!([target.to_string(), hex(51)])).await;
+    let put = client.outcome(|dht, now| dht.immutable_put(now, value.clone()));
+    let Outcome::Stored { target: hash, nodes: 10.. } = within(20, put).await else { panic!("stored") };
+    // They die without a word.
+    ours.truncate(3);
+    let mut expected = vec![pair(50).public_key().to_string(), theirs.as_str().unwrap().to_owned()];
+    expected.sort();
+    for _ in 0..2 {
+        let mut found = asked(&mut js, "lookup", json!([target.to_string()])).await;
+        found.as_array_mut().unwrap().sort_by_key(ToString::to_string);
+        assert_eq!(found, json!(expected));
+        let mut events = client.operate(|dht, now| dht.lookup(now, target));
+        let mut named = Vec::new();
+        while let Some(event) = within(60, events.recv()).await {
+            if let Event::Peers { peers, .. } = event {
+                named.extend(peers.into_iter().map(|peer| peer.public_key.to_string()));
+            }
+        }
+        named.sort();
+        named.dedup();
+        assert_eq!(named, expected);
+    }
+    let got = asked(&mut js, "immutableGet", json!([hash.to_string()])).await;
+    assert_eq!(got, json!(value.iter().map(|byte| format!("{byte:02x}")).collect::<String>()));
+    let got = client.outcome(|dht, now| dht.immutable_get(now, hash));
+    assert_eq!(within(60, got).await, Outcome::Value { value, seq: 0 });
 }
