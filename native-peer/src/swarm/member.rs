@@ -9,17 +9,14 @@ use super::hyperdht::{
 use super::udp::{Datagram, Udp};
 use super::udx::{self, Firewall, Remote, StreamId, StreamOptions};
 use super::udx_stream::UdxStream;
-use core::pin::Pin;
-use core::task::{Context, Poll};
+use super::wire::{Made, SocketGuard, Wire};
 use corestore_core::crypto::PublicKey;
-use corestore_core::stream::Split;
 use corestore_core::time::Instant;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -45,23 +42,6 @@ pub struct Member {
     _alive: Arc<Alive>,
 }
 
-/// A connection that was made: keys are agreed on, the bytes read and written are not sealed yet.
-pub struct Wire {
-    stream: UdxStream,
-    /// Goes after the stream.
-    _socket: Option<PunchedSocket>,
-    /// Its name in events.
-    pub connection: ConnectionId,
-    /// Starts the secret-stream at its header; `None` when somebody else has the keys.
-    pub split: Option<Split>,
-    /// We called.
-    pub initiator: bool,
-    /// How the way was found.
-    pub path: Path,
-    /// The other side's address.
-    pub remote_address: SocketAddrV4,
-}
-
 /// A connection being made. Dropping it gives it up.
 #[derive(Debug)]
 pub struct Connecting {
@@ -70,26 +50,12 @@ pub struct Connecting {
     receiver: oneshot::Receiver<Result<Wire, ConnectError>>,
 }
 
-/// Closes a socket that was opened for one connection.
-#[derive(Debug)]
-struct PunchedSocket {
-    shared: Arc<Shared>,
-    socket: SocketId,
-}
-
 /// Accepts the connections of one server. Dropping it ends the server.
 #[derive(Debug)]
 pub struct MemberListener {
     member: Member,
     server: ServerId,
     wires: mpsc::Receiver<Wire>,
-}
-
-impl std::fmt::Debug for Wire {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { connection, path, remote_address, .. } = self;
-        write!(f, "Wire({connection:?}, {path:?}, {remote_address})")
-    }
 }
 
 #[derive(Debug)]
@@ -336,49 +302,6 @@ impl Drop for Connecting {
     }
 }
 
-impl Wire {
-    /// The far end, as UDX knows it.
-    pub fn remote(&self) -> Option<Remote> {
-        self.stream.remote()
-    }
-
-    /// The UDX stream.
-    pub fn stream(&self) -> &UdxStream {
-        &self.stream
-    }
-}
-
-impl AsyncRead for Wire {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, out)
-    }
-}
-
-impl AsyncWrite for Wire {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
-
-impl Drop for PunchedSocket {
-    fn drop(&mut self) {
-        let (shared, socket) = (Arc::clone(&self.shared), self.socket);
-        // The stream's last packets still need the socket.
-        self.shared.runtime.spawn(async move {
-            tokio::time::sleep(LINGER).await;
-            shared.close_socket(socket);
-        });
-    }
-}
-
 impl State {
     fn socket_of(&self, socket: udx::SocketId) -> Option<SocketId> {
         self.sockets.iter().find(|(_, udp)| **udp == socket).map(|(id, _)| *id)
@@ -386,6 +309,18 @@ impl State {
 }
 
 impl Shared {
+    /// Closes a socket that was opened for one connection, some time after it is dropped.
+    fn socket_guard(self: &Arc<Self>, socket: SocketId) -> SocketGuard {
+        let shared = Arc::clone(self);
+        SocketGuard::new(move || {
+            // The stream's last packets still need the socket.
+            shared.clone().runtime.spawn(async move {
+                tokio::time::sleep(LINGER).await;
+                shared.close_socket(socket);
+            });
+        })
+    }
+
     fn close_socket(&self, id: SocketId) {
         if let Some(socket) = self.lock().sockets.remove(&id) {
             self.udp.close(socket);
@@ -497,11 +432,11 @@ impl Shared {
         }
         let Some(link) = state.streams.remove(&local_stream) else { return };
         let punched = ![SocketId::SERVER, SocketId::CLIENT].contains(&socket) && path != Path::Relayed;
-        let guard = punched.then(|| PunchedSocket { shared: Arc::clone(self), socket });
+        let guard = punched.then(|| self.socket_guard(socket));
         let Some(socket) = state.sockets.get(&socket).copied() else { return };
         let initiator = server.is_none();
-        let make =
-            move |stream| Wire { stream, _socket: guard, connection, split, initiator, path, remote_address: remote };
+        let made = Made { connection, split, initiator, path, remote_address: remote };
+        let make = move |stream| Wire::new(stream, guard, made);
         let wire: Box<dyn FnOnce(UdxStream) + Send> = match server {
             Some(server) => {
                 let Some(accepting) = state.servers.get(&server).cloned() else { return };

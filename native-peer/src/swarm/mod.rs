@@ -7,3 +7,4 @@ pub mod udp;
 mod udp_socket;
 pub mod udx;
 pub mod udx_stream;
+pub mod wire;
