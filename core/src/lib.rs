@@ -9,7 +9,7 @@
 //! 2. [`log`]
 //! 3. [`storage`]
 //! 4. [`stream`], [`protomux`] (import floor 0 only)
-//! 5. [`replication`]
+//! 5. [`replication`], [`dht`] (imports floors 0 and 4 only)
 //! 6. [`corestore`]
 #![no_std]
 #![warn(clippy::alloc_instead_of_core, clippy::std_instead_of_core)]
@@ -32,6 +32,7 @@ extern crate std;
 
 pub mod corestore;
 pub mod crypto;
+pub mod dht;
 pub mod encoding;
 pub mod entropy;
 pub mod flat_tree;

@@ -18,6 +18,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("stream", 4),
     ("protomux", 4),
     ("replication", 5),
+    ("dht", 5),
     ("corestore", 6),
 ];
 

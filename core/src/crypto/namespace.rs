@@ -29,6 +29,17 @@ pub const STREAM_INITIATOR: Hash = hash("a931a0155b5c09e6d28628236af83c4b8a6af9a
 /// A secret-stream responder's stream id.
 pub const STREAM_RESPONDER: Hash = hash("742c9d833d430af4c48a8705e91631eecf295442bbca18996e597097723b1061");
 
+/// An announcement in the DHT.
+pub const ANNOUNCE: Hash = hash("36386adddf9f6fd60db83a6f42fc159d1146aa8644037664230aaa1f0179d497");
+/// The end of an announcement.
+pub const UNANNOUNCE: Hash = hash("ded293cd93fb395e756ecf5fff426529e72c36eacc22e5ed944d9099a2561e32");
+/// A signed value in the DHT.
+pub const MUTABLE_PUT: Hash = hash("668e823edd5ce7f5338d68bf1161f4a3c28ce437ee2ab49efd30d99366039b1e");
+/// The prologue of a handshake between two members of the DHT.
+pub const PEER_HANDSHAKE: Hash = hash("14d6d4b49214ab1033ed204976caa258bae9e1e8543b9ad1fd996a910b0c4e3a");
+/// The key that seals words on hole punching.
+pub const PEER_HOLEPUNCH: Hash = hash("f1191cd5e67b10b54a507033280ed1ff0e12278268d5679c8f93d417210d168b");
+
 /// Reads 64 hex digits at compile time.
 #[expect(clippy::indexing_slicing, reason = "runs at compile time only: a fault stops the build")]
 const fn hash(hex: &str) -> Hash {
@@ -65,5 +76,9 @@ mod tests {
         assert_eq!(namespace("corestore", 0), CORESTORE);
         assert_eq!(namespace("hyperswarm/secret-stream", 0), STREAM_INITIATOR);
         assert_eq!(namespace("hyperswarm/secret-stream", 1), STREAM_RESPONDER);
+        let dht = [PEER_HANDSHAKE, PEER_HOLEPUNCH, ANNOUNCE, UNANNOUNCE, MUTABLE_PUT];
+        for (index, constant) in [0, 1, 4, 5, 6].into_iter().zip(dht) {
+            assert_eq!(namespace("hyperswarm/dht", index), constant);
+        }
     }
 }

@@ -121,13 +121,18 @@ impl Noise {
         self.0.is_my_turn()
     }
 
+    /// The other side's key, once a message told it.
+    pub fn remote(&self) -> Option<PublicKey> {
+        self.0.get_remote_static().and_then(|key| key.try_into().ok()).map(PublicKey)
+    }
+
     /// The result, once every message passed.
     pub fn finish(&mut self) -> Option<Split> {
         if !self.0.is_handshake_finished() {
             return None;
         }
         let hash = self.0.get_handshake_hash().try_into().ok()?;
-        let remote = PublicKey(self.0.get_remote_static()?.try_into().ok()?);
+        let remote = self.remote()?;
         let (initiator, responder) = self.0.dangerously_get_raw_split();
         let (send, receive) = if self.0.is_initiator() { (initiator, responder) } else { (responder, initiator) };
         Some(Split { send, receive, hash, remote })

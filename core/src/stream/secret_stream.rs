@@ -122,6 +122,17 @@ impl SecretStream {
         stream
     }
 
+    /// Starts a stream on keys that another handshake gave, HyperDHT's say: at its header.
+    pub fn from_split(initiator: bool, split: Split, entropy: &mut Entropy, now: Instant) -> Self {
+        // A responder says nothing until it is spoken to, so its handshake leaves no trace.
+        let mut stream = Self::new(false, &[0; 32], entropy, now);
+        stream.initiator = initiator;
+        let mut out = Vec::new();
+        stream.write_header(split, &mut out);
+        stream.events.push_back(StreamEvent::Transmit(Bytes::from(out)));
+        stream
+    }
+
     /// Takes bytes, in any pieces. Memory grows with what arrived, never with what a length claims.
     ///
     /// # Errors
@@ -195,15 +206,19 @@ impl SecretStream {
             split = noise.finish();
         }
         if let Some(split) = split {
-            let id = stream_id(self.initiator, &split.hash);
-            frame(&[id.as_slice(), &self.header].concat(), &mut out);
-            let send = Seal::new(&split.send, &self.header);
-            self.stage = Stage::Header { split, send };
+            self.write_header(split, &mut out);
         }
         if !out.is_empty() {
             self.events.push_back(StreamEvent::Transmit(Bytes::from(out)));
         }
         Ok(())
+    }
+
+    fn write_header(&mut self, split: Split, out: &mut Vec<u8>) {
+        let id = stream_id(self.initiator, &split.hash);
+        frame(&[id.as_slice(), &self.header].concat(), out);
+        let send = Seal::new(&split.send, &self.header);
+        self.stage = Stage::Header { split, send };
     }
 
     fn handle_header(&mut self, frame: &[u8]) -> Result<(), StreamError> {
@@ -375,6 +390,23 @@ mod tests {
             }).collect();
             prop_assert_eq!(got, messages);
         }
+    }
+
+    #[test]
+    fn keys_of_another_handshake_start_at_the_header() {
+        let split = |send, receive| Split {
+            send: [send; 32],
+            receive: [receive; 32],
+            hash: [3; 64],
+            remote: crate::crypto::KeyPair::from_seed(&[send; 32]).public_key(),
+        };
+        let mut entropy = Entropy::from_seed([9; 32]);
+        let mut a = SecretStream::from_split(true, split(1, 2), &mut entropy, Instant::ZERO);
+        let mut b = SecretStream::from_split(false, split(2, 1), &mut entropy, Instant::ZERO);
+        a.send(b"message");
+        let (told_a, told_b) = run(&mut a, &mut b, 4096);
+        assert!(matches!(told_a[..], [StreamEvent::Connected { handshake_hash: [3, ..], .. }]));
+        assert_eq!(told_b[1..], [StreamEvent::Message(Bytes::from_static(b"message"))]);
     }
 
     #[test]

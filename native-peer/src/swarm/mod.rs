@@ -1,6 +1,10 @@
-//! Peers found and reached over UDP.
+//! The swarm: how peers find and reach each other over UDP.
 
+pub mod dht_rpc;
+pub mod hyperdht;
+pub mod member;
 pub mod udp;
 mod udp_socket;
 pub mod udx;
 pub mod udx_stream;
+pub mod wire;

@@ -5,6 +5,7 @@ use corestore_core::manifest::{Manifest, Prologue, Signer};
 use corestore_core::merkle::{Node, TreeIndex};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddrV4;
 use std::ops::Index;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -198,6 +199,17 @@ pub(crate) fn fixed<const N: usize>(value: &Value) -> [u8; N] {
 /// The value, unless it is null or absent.
 pub(crate) fn present(value: &Value) -> Option<&Value> {
     (!value.is_null()).then_some(value)
+}
+
+/// A value that may be absent.
+pub(crate) fn optional<T>(value: &Value, read: impl FnOnce(&Value) -> T) -> Option<T> {
+    (!value.is_null()).then(|| read(value))
+}
+
+/// An IPv4 address: `host` and `port`.
+pub(crate) fn address(value: &Value) -> SocketAddrV4 {
+    let port = u16::try_from(number(&value["port"])).expect("a port");
+    SocketAddrV4::new(text(&value["host"]).parse().expect("a host"), port)
 }
 
 /// A tree node.

@@ -3,8 +3,8 @@
 use crate::json::Value;
 use crate::report::Report;
 use crate::{
-    big, compact_encoding, corestore, crypto, encryption, flat_tree, manifest, merkle, proofs, protomux, signatures,
-    streams, transcripts, udx, wire,
+    big, compact_encoding, corestore, crypto, dht_rpc, encryption, flat_tree, hyperdht, manifest, merkle, proofs,
+    protomux, signatures, streams, transcripts, udx, wire,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -28,6 +28,8 @@ pub const FILES: &[(&str, Check)] = &[
     ("protomux", protomux::protomux),
     ("replication", transcripts::replication),
     ("reorg", transcripts::reorg),
+    ("dht-rpc", dht_rpc::dht_rpc),
+    ("hyperdht", hyperdht::hyperdht),
     ("big", big::big),
     ("udx", udx::udx),
 ];

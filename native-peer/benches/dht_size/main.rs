@@ -1,0 +1,103 @@
+//! What a lookup costs by the size of the network, in virtual time, for a client behind a NAT while every twentieth node
+//! is gone: requests it made, datagrams of all, bytes, milliseconds.
+//!
+//!     cargo bench -p corestore-peer --bench dht_size -- 100 1000 10000
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, missing_docs, reason = "a program for people")]
+
+#[path = "../../tests/virtual_net/mod.rs"]
+mod virtual_net;
+
+use corestore_core::crypto::{Hash, blake2b};
+use corestore_core::time::{Duration, Instant};
+use corestore_peer::swarm::dht_rpc::{Config, DhtRpc, Event, Output, SocketId, Transmit};
+use std::net::SocketAddrV4;
+use virtual_net::{Machine, Nat, Net};
+
+struct Node {
+    dht: DhtRpc,
+    done: Option<(usize, usize)>,
+}
+
+impl Machine for Node {
+    fn handle_datagram(&mut self, now: Instant, socket: SocketId, from: SocketAddrV4, bytes: &[u8]) {
+        self.dht.handle_datagram(now, socket, from, bytes);
+    }
+
+    fn handle_deadline(&mut self, now: Instant) {
+        self.dht.handle_deadline(now);
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.dht.deadline()
+    }
+
+    fn drain(&mut self) -> Vec<Transmit> {
+        let mut out = Vec::new();
+        while let Some(output) = self.dht.poll_output() {
+            match output {
+                Output::Transmit(transmit) => out.push(transmit),
+                Output::Event(Event::QueryDone { closest, successes, .. }) => {
+                    self.done = Some((closest.len(), successes));
+                }
+                Output::Event(_) => {}
+            }
+        }
+        out
+    }
+}
+
+fn main() {
+    let sizes: Vec<usize> = std::env::args().skip(1).filter_map(|size| size.parse().ok()).collect();
+    let sizes = if sizes.is_empty() { vec![100, 300] } else { sizes };
+    println!("nodes  requests  datagrams  bytes  ms  nearest found");
+    for size in sizes {
+        measure(size);
+    }
+}
+
+fn measure(size: usize) {
+    let mut net = Net::new(1);
+    for number in 0..size {
+        let first = Net::<Node>::address(0);
+        let mut config = Config::bootstrapper(Net::<Node>::address(number));
+        (config.known_address, config.bootstrap) =
+            if number == 0 { (Some(first), vec![]) } else { (None, vec![first]) };
+        let (seed, now) = (net.seed(), net.now);
+        net.add(Nat::Open, Node { dht: DhtRpc::new(config, seed, now), done: None });
+        net.run(Duration::from_millis(20));
+    }
+    net.run(Duration::from_secs(60));
+    let config =
+        Config { bootstrap: vec![Net::<Node>::address(0)], server_port: virtual_net::PORT, ..Config::default() };
+    let (seed, now) = (net.seed(), net.now);
+    let client = net.add(Nat::Consistent, Node { dht: DhtRpc::new(config, seed, now), done: None });
+    net.run(Duration::from_secs(10));
+    (1..size).step_by(20).for_each(|number| net.kill(number));
+    let ids: Vec<Hash> = net.hosts.iter().filter_map(|host| host.machine.dht.id()).collect();
+    let (mut asked, mut datagrams, mut bytes, mut took, mut found) = (0, 0, 0, 0, 0);
+    for round in 0..LOOKUPS {
+        let number = client;
+        let target = blake2b(&[&round.to_le_bytes()]);
+        let (stats, began) = (net.hosts[number].machine.dht.stats(), net.now);
+        let before = net.sent;
+        net.hosts[number].machine.done = None;
+        net.with(number, |node, now| node.dht.find_node(now, target));
+        net.run_while(Duration::from_secs(60), |net| net.hosts[number].machine.done.is_none());
+        let (closest, _) = net.hosts[number].machine.done.unwrap();
+        asked += net.hosts[number].machine.dht.stats().requests - stats.requests;
+        (datagrams, bytes) = (datagrams + net.sent.0 - before.0, bytes + net.sent.1 - before.1);
+        took += net.now.since(began).as_millis();
+        found += closest.min(ids.len());
+    }
+    let rounds = usize::try_from(LOOKUPS).unwrap();
+    println!(
+        "{size:5}  {:8}  {:9}  {:5}  {:3}  {}",
+        asked / LOOKUPS,
+        datagrams / LOOKUPS,
+        bytes / LOOKUPS,
+        took / u128::from(LOOKUPS),
+        found / rounds
+    );
+}
+
+const LOOKUPS: u64 = 20;

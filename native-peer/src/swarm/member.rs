@@ -1,0 +1,537 @@
+//! The driver of a member of HyperDHT: UDP sockets, UDX streams and the clock around the [`HyperDht`] machine. It holds
+//! no protocol.
+
+use super::dht_rpc::{self, SocketId};
+use super::hyperdht::{
+    Config, ConnectError, ConnectSettings, Connected, ConnectionId, Event, HyperDht, Identity, OperationId, Outcome,
+    Output, Path, ServerId, ServerSettings,
+};
+use super::udp::{Datagram, Udp};
+use super::udx::{self, Firewall, Remote, StreamId, StreamOptions};
+use super::udx_stream::UdxStream;
+use super::wire::{Made, SocketGuard, Wire};
+use corestore_core::crypto::PublicKey;
+use corestore_core::time::Instant;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+/// How a member starts.
+#[derive(Clone, Debug)]
+pub struct MemberOptions {
+    /// The address its sockets are bound to; `0.0.0.0` for all.
+    pub host: Ipv4Addr,
+    /// The port others know it by, when it is free, or one of the five after it, or any.
+    pub port: u16,
+    /// The node of the DHT; its port is filled in.
+    pub node: dht_rpc::Config,
+    /// Limits.
+    pub config: Config,
+    /// UDX.
+    pub udx: udx::Config,
+}
+
+/// A member of HyperDHT. Clones share it; with the last one it ends.
+#[derive(Clone, Debug)]
+pub struct Member {
+    shared: Arc<Shared>,
+    _alive: Arc<Alive>,
+}
+
+/// A connection being made. Dropping it gives it up.
+#[derive(Debug)]
+pub struct Connecting {
+    member: Member,
+    connection: ConnectionId,
+    receiver: oneshot::Receiver<Result<Wire, ConnectError>>,
+}
+
+/// Accepts the connections of one server. Dropping it ends the server.
+#[derive(Debug)]
+pub struct MemberListener {
+    member: Member,
+    server: ServerId,
+    wires: mpsc::Receiver<Wire>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    udp: Udp,
+    epoch: std::time::Instant,
+    changed: Notify,
+    runtime: Handle,
+}
+
+struct State {
+    dht: HyperDht,
+    /// The machine's names of sockets, and UDP's.
+    sockets: BTreeMap<SocketId, udx::SocketId>,
+    host: Ipv4Addr,
+    /// Streams that wait for their connection.
+    streams: BTreeMap<u32, oneshot::Sender<Link>>,
+    connecting: BTreeMap<ConnectionId, oneshot::Sender<Result<Wire, ConnectError>>>,
+    servers: BTreeMap<ServerId, mpsc::Sender<Wire>>,
+    operations: BTreeMap<OperationId, mpsc::UnboundedSender<Event>>,
+    nodes: Vec<mpsc::UnboundedSender<Event>>,
+    closed: bool,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").field("dht", &self.dht).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+struct Alive(Arc<Shared>);
+
+/// Where a stream is to be connected, and who gets it.
+struct Link {
+    remote: Remote,
+    wire: Box<dyn FnOnce(UdxStream) + Send>,
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.lock().closed = true;
+        self.0.changed.notify_one();
+    }
+}
+
+impl Drop for MemberListener {
+    fn drop(&mut self) {
+        let server = self.server;
+        self.member.shared.lock().servers.remove(&server);
+        self.member.act(|dht, now| dht.close_server(now, server));
+    }
+}
+
+impl Default for MemberOptions {
+    fn default() -> Self {
+        Self {
+            host: Ipv4Addr::UNSPECIFIED,
+            port: DEFAULT_PORT,
+            node: dht_rpc::Config::default(),
+            config: Config::default(),
+            udx: udx::Config::default(),
+        }
+    }
+}
+
+impl Member {
+    /// Starts a member, inside a tokio runtime. `seed` is 32 fresh random bytes.
+    ///
+    /// # Errors
+    /// What the system says to its two sockets.
+    pub fn start(mut options: MemberOptions, seed: [u8; 32]) -> io::Result<Self> {
+        let (udp, datagrams) = Udp::new(options.udx.clone(), udx_seed(&seed), BACKLOG);
+        let (server, address) = bind_near(&udp, options.host, options.port)?;
+        let (client, _) = udp.bind(SocketAddr::from((options.host, 0)))?;
+        options.node.server_port = address.port();
+        let epoch = std::time::Instant::now();
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        options.config.unix_epoch = u64::try_from(unix).unwrap_or_default();
+        let mut dht = HyperDht::new(options.node, options.config, seed, Instant::ZERO);
+        if !options.host.is_unspecified() {
+            dht.set_local_addresses(vec![SocketAddrV4::new(options.host, address.port())]);
+        }
+        let state = State {
+            dht,
+            sockets: BTreeMap::from([(SocketId::SERVER, server), (SocketId::CLIENT, client)]),
+            host: options.host,
+            streams: BTreeMap::new(),
+            connecting: BTreeMap::new(),
+            servers: BTreeMap::new(),
+            operations: BTreeMap::new(),
+            nodes: Vec::new(),
+            closed: false,
+        };
+        let shared = Arc::new(Shared {
+            state: Mutex::new(state),
+            udp,
+            epoch,
+            changed: Notify::new(),
+            runtime: Handle::current(),
+        });
+        tokio::spawn(run(Arc::clone(&shared), datagrams));
+        let alive = Arc::new(Alive(Arc::clone(&shared)));
+        Ok(Self { shared, _alive: alive })
+    }
+
+    /// Does something with the machine; what it has to send is sent, what it has to say goes where it belongs.
+    pub fn act<T>(&self, act: impl FnOnce(&mut HyperDht, Instant) -> T) -> T {
+        self.shared.act(|state, now| act(&mut state.dht, now))
+    }
+
+    /// The port others know it by.
+    pub fn port(&self) -> u16 {
+        self.shared.lock().dht.node().config().server_port
+    }
+
+    /// Waits until the first query is over: before that nothing is found.
+    pub async fn bootstrapped(&self) {
+        let mut events = self.events();
+        while !self.shared.lock().dht.node().is_bootstrapped() {
+            if events.recv().await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// What no waiting call gets: [`Event::Node`], [`Event::Announced`], [`Event::MeetAtRelay`], what somebody else's
+    /// keys are needed for, and connections that found another path ([`Connected::moved`]). Take them in time: they
+    /// wait without limit.
+    pub fn events(&self) -> mpsc::UnboundedReceiver<Event> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.shared.lock().nodes.push(sender);
+        receiver
+    }
+
+    /// Connects to the peer with this key.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn connect(
+        &self,
+        identity: impl Into<Identity>,
+        remote: PublicKey,
+        settings: ConnectSettings,
+    ) -> Result<Wire, ConnectError> {
+        self.start_connect(identity, remote, settings).done().await
+    }
+
+    /// Begins to connect to the peer with this key.
+    pub fn start_connect(
+        &self,
+        identity: impl Into<Identity>,
+        remote: PublicKey,
+        settings: ConnectSettings,
+    ) -> Connecting {
+        let (sender, receiver) = oneshot::channel();
+        let connection = self.shared.act(|state, now| {
+            let id = state.dht.connect(now, identity, remote, settings);
+            state.connecting.insert(id, sender);
+            id
+        });
+        Connecting { member: self.clone(), connection, receiver }
+    }
+
+    /// The machine's name of the socket that a stream runs on, for [`HyperDht::relayed`].
+    pub fn socket_of(&self, remote: &Remote) -> Option<SocketId> {
+        self.shared.lock().socket_of(remote.socket)
+    }
+
+    /// Listens under a key; `None` when we do already.
+    pub fn listen(&self, identity: impl Into<Identity>, settings: ServerSettings) -> Option<MemberListener> {
+        let (sender, wires) = mpsc::channel(ACCEPT_BACKLOG);
+        let server = self.shared.act(|state, now| {
+            let server = state.dht.listen(now, identity, settings)?;
+            state.servers.insert(server, sender);
+            Some(server)
+        })?;
+        Some(MemberListener { member: self.clone(), server, wires })
+    }
+
+    /// Begins an operation of the DHT: its [`Event::Peers`] arrive one by one, and [`Event::Done`] last.
+    pub fn operate(&self, begin: impl FnOnce(&mut HyperDht, Instant) -> OperationId) -> mpsc::UnboundedReceiver<Event> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.shared.act(|state, now| {
+            let id = begin(&mut state.dht, now);
+            state.operations.insert(id, sender);
+        });
+        receiver
+    }
+
+    /// Begins an operation of the DHT and waits for what comes of it.
+    pub async fn outcome(&self, begin: impl FnOnce(&mut HyperDht, Instant) -> OperationId) -> Outcome {
+        let mut events = self.operate(begin);
+        while let Some(event) = events.recv().await {
+            if let Event::Done { outcome, .. } = event {
+                return outcome;
+            }
+        }
+        Outcome::NoNodes
+    }
+}
+
+impl MemberListener {
+    /// The next connection; `None` when the member ended.
+    pub async fn accept(&mut self) -> Option<Wire> {
+        self.wires.recv().await
+    }
+
+    /// Nodes through which the server is reached.
+    pub fn relay_addresses(&self) -> Vec<SocketAddrV4> {
+        self.member.shared.lock().dht.relay_addresses(self.server).to_vec()
+    }
+
+    /// The server's name in events.
+    pub fn id(&self) -> ServerId {
+        self.server
+    }
+}
+
+impl Connecting {
+    /// Its name in events.
+    pub fn connection(&self) -> ConnectionId {
+        self.connection
+    }
+
+    /// Waits for the connection.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn done(mut self) -> Result<Wire, ConnectError> {
+        (&mut self.receiver).await.unwrap_or(Err(ConnectError::Cancelled))
+    }
+}
+
+impl Drop for Connecting {
+    fn drop(&mut self) {
+        let id = self.connection;
+        self.member.shared.act(|state, now| {
+            if state.connecting.remove(&id).is_some() {
+                state.dht.cancel_connect(now, id);
+            }
+        });
+    }
+}
+
+impl State {
+    fn socket_of(&self, socket: udx::SocketId) -> Option<SocketId> {
+        self.sockets.iter().find(|(_, udp)| **udp == socket).map(|(id, _)| *id)
+    }
+}
+
+impl Shared {
+    /// Closes a socket that was opened for one connection, some time after it is dropped.
+    fn socket_guard(self: &Arc<Self>, socket: SocketId) -> SocketGuard {
+        let shared = Arc::clone(self);
+        SocketGuard::new(move || {
+            // The stream's last packets still need the socket.
+            shared.clone().runtime.spawn(async move {
+                tokio::time::sleep(LINGER).await;
+                shared.close_socket(socket);
+            });
+        })
+    }
+
+    fn close_socket(&self, id: SocketId) {
+        if let Some(socket) = self.lock().sockets.remove(&id) {
+            self.udp.close(socket);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> Instant {
+        Instant::from_micros(u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    fn act<T>(self: &Arc<Self>, act: impl FnOnce(&mut State, Instant) -> T) -> T {
+        let mut state = self.lock();
+        let result = act(&mut state, self.now());
+        self.drain(&mut state);
+        drop(state);
+        self.changed.notify_one();
+        result
+    }
+
+    fn drain(self: &Arc<Self>, state: &mut State) {
+        while let Some(output) = state.dht.poll_output() {
+            match output {
+                Output::Transmit(transmit) => {
+                    if let Some(socket) = state.sockets.get(&transmit.socket) {
+                        // A datagram the system refuses is a datagram lost; the machine finds out.
+                        let ttl = transmit.ttl.map(u32::from);
+                        let _ = self.udp.send(*socket, SocketAddr::V4(transmit.to), &transmit.bytes, ttl);
+                    }
+                }
+                Output::OpenSocket(id) => {
+                    if let Ok((socket, _)) = self.udp.bind(SocketAddr::from((state.host, 0))) {
+                        state.sockets.insert(id, socket);
+                    }
+                }
+                Output::CloseSocket(id) => {
+                    state.sockets.remove(&id).into_iter().for_each(|socket| self.udp.close(socket));
+                }
+                Output::OpenStream(id) => self.open_stream(state, id),
+                Output::CloseStream(id) => drop(state.streams.remove(&id)),
+                Output::Event(event) => self.tell(state, event),
+            }
+        }
+    }
+
+    fn open_stream(self: &Arc<Self>, state: &mut State, id: u32) {
+        let options = StreamOptions { firewall: Firewall::Ask, ..StreamOptions::default() };
+        let Ok(stream) = self.udp.open(StreamId(id), options) else { return };
+        let (sender, link) = oneshot::channel();
+        state.streams.insert(id, sender);
+        tokio::spawn(wait_for_link(Arc::clone(self), stream, link));
+    }
+
+    fn tell(self: &Arc<Self>, state: &mut State, event: Event) {
+        match event {
+            Event::Connected(connected) => self.connected(state, *connected),
+            Event::Failed { connection, reason } => {
+                if let Some(waiting) = state.connecting.remove(&connection) {
+                    let _ = waiting.send(Err(reason));
+                }
+            }
+            Event::Peers { operation, .. } => {
+                if let Some(sender) = state.operations.get(&operation) {
+                    let _ = sender.send(event);
+                }
+            }
+            Event::Done { operation, .. } => {
+                if let Some(sender) = state.operations.remove(&operation) {
+                    let _ = sender.send(event);
+                }
+            }
+            Event::Node(event) => state.nodes.retain(|sender| sender.send(Event::Node(event.clone())).is_ok()),
+            Event::Announced { server, relays } => {
+                state.nodes.retain(|sender| sender.send(Event::Announced { server, relays }).is_ok());
+            }
+            Event::MeetAtRelay { connection, relay, token, initiator, local_stream } => {
+                let told = || Event::MeetAtRelay { connection, relay, token, initiator, local_stream };
+                state.nodes.retain(|sender| sender.send(told()).is_ok());
+            }
+            Event::Sign { signature, key, signable } => {
+                let told = || Event::Sign { signature, key, signable: signable.clone() };
+                state.nodes.retain(|sender| sender.send(told()).is_ok());
+            }
+            Event::ReadHandshake { connection, key, noise } => {
+                let told = || Event::ReadHandshake { connection, key, noise: noise.clone() };
+                state.nodes.retain(|sender| sender.send(told()).is_ok());
+            }
+            Event::WriteHandshake { connection, key, payload } => {
+                let told = || Event::WriteHandshake { connection, key, payload: payload.clone() };
+                state.nodes.retain(|sender| sender.send(told()).is_ok());
+            }
+        }
+    }
+
+    fn connected(self: &Arc<Self>, state: &mut State, connected: Connected) {
+        let Connected { connection, server, local_stream, remote_stream, socket, remote, split, moved, path } =
+            connected;
+        if moved {
+            state.nodes.retain(|sender| {
+                let split = None;
+                let told =
+                    Connected { connection, server, local_stream, remote_stream, socket, remote, split, moved, path };
+                sender.send(Event::Connected(Box::new(told))).is_ok()
+            });
+            return;
+        }
+        let Some(link) = state.streams.remove(&local_stream) else { return };
+        let punched = ![SocketId::SERVER, SocketId::CLIENT].contains(&socket) && path != Path::Relayed;
+        let guard = punched.then(|| self.socket_guard(socket));
+        let Some(socket) = state.sockets.get(&socket).copied() else { return };
+        let initiator = server.is_none();
+        let made = Made { connection, split, initiator, path, remote_address: remote };
+        let make = move |stream| Wire::new(stream, guard, made);
+        let wire: Box<dyn FnOnce(UdxStream) + Send> = match server {
+            Some(server) => {
+                let Some(accepting) = state.servers.get(&server).cloned() else { return };
+                // When nobody accepts, further connections are dropped.
+                Box::new(move |stream| drop(accepting.try_send(make(stream))))
+            }
+            None => {
+                let Some(waiting) = state.connecting.remove(&connection) else { return };
+                Box::new(move |stream| drop(waiting.send(Ok(make(stream)))))
+            }
+        };
+        let remote = Remote { socket, address: SocketAddr::V4(remote), id: remote_stream };
+        let _ = link.send(Link { remote, wire });
+    }
+}
+
+/// Keeps a stream until it is known where it leads. Whoever sends to it before shows the way.
+async fn wait_for_link(shared: Arc<Shared>, stream: UdxStream, mut link: oneshot::Receiver<Link>) {
+    loop {
+        tokio::select! {
+            biased;
+            link = &mut link => {
+                if let Ok(Link { remote, wire }) = link && stream.connect(remote, None).is_ok() {
+                    stream.answer(true);
+                    wire(stream);
+                }
+                return;
+            }
+            asked = stream.asked() => {
+                let Some((socket, from)) = asked else { return };
+                shared.act(|state, now| {
+                    if let (Some(socket), SocketAddr::V4(from)) = (state.socket_of(socket), from) {
+                        state.dht.handle_stream_packet(now, socket, from, stream.id().0);
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// Carries datagrams and time to the machine until the last handle is gone.
+async fn run(shared: Arc<Shared>, mut datagrams: mpsc::Receiver<Datagram>) {
+    loop {
+        let deadline = {
+            let mut state = shared.lock();
+            if state.closed {
+                return;
+            }
+            let now = shared.now();
+            if state.dht.deadline().is_some_and(|at| at <= now) {
+                state.dht.handle_deadline(now);
+            }
+            shared.drain(&mut state);
+            state.dht.deadline()
+        };
+        let sleep = deadline.map_or(IDLE, |deadline| deadline.since(shared.now()));
+        tokio::select! {
+            datagram = datagrams.recv() => match datagram {
+                Some(datagram) => shared.take(&datagram),
+                None => return,
+            },
+            () = shared.changed.notified() => {}
+            () = tokio::time::sleep(sleep) => {}
+        }
+    }
+}
+
+impl Shared {
+    fn take(self: &Arc<Self>, datagram: &Datagram) {
+        let mut state = self.lock();
+        if let (Some(socket), SocketAddr::V4(from)) = (state.socket_of(datagram.socket), datagram.from) {
+            state.dht.handle_datagram(self.now(), socket, from, &datagram.bytes);
+            self.drain(&mut state);
+        }
+    }
+}
+
+fn bind_near(udp: &Udp, host: Ipv4Addr, port: u16) -> io::Result<(udx::SocketId, SocketAddr)> {
+    let near = (port..port.saturating_add(PORTS)).filter(|port| *port != 0);
+    let bound = near.map(|port| udp.bind(SocketAddr::from((host, port)))).find(Result::is_ok);
+    bound.unwrap_or_else(|| udp.bind(SocketAddr::from((host, 0))))
+}
+
+fn udx_seed(seed: &[u8; 32]) -> [u8; 32] {
+    corestore_core::crypto::blake2b(&[b"udx", seed]).0
+}
+
+/// The port a member listens on when nothing else is said.
+pub const DEFAULT_PORT: u16 = 49_737;
+/// Ports tried from the wanted one on.
+const PORTS: u16 = 5;
+/// Datagrams that wait for the machine.
+const BACKLOG: usize = 1024;
+/// Connections that wait to be accepted.
+const ACCEPT_BACKLOG: usize = 128;
+/// A socket is closed so long after its stream.
+const LINGER: Duration = Duration::from_secs(3);
+const IDLE: Duration = Duration::from_secs(3600);

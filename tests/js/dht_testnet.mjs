@@ -1,0 +1,97 @@
+// A private DHT of genuine HyperDHT nodes on loopback, driven by JSON lines on stdin: {"id","method","args":[…]}.
+// Prints {"bootstrap":[{host,port}]} first, then {"id","result"} or {"id","error"} for each line. Ends with stdin.
+//   node dht_testnet.mjs --nodes 4
+import DHT from 'hyperdht'
+import { createInterface } from 'node:readline'
+
+const size = Number(process.argv[process.argv.indexOf('--nodes') + 1] || 4)
+const nodes = []
+const servers = new Map()
+const hex = (bytes) => Buffer.from(bytes).toString('hex')
+const bytes = (digits) => Buffer.from(digits, 'hex')
+const say = (line) => process.stdout.write(JSON.stringify(line) + '\n')
+
+async function node (opts = {}) {
+  const made = new DHT({ host: '127.0.0.1', bootstrap: bootstrap(), ephemeral: false, firewalled: false, ...opts })
+  nodes.push(made)
+  await made.fullyBootstrapped()
+  return made
+}
+
+function bootstrap () {
+  return nodes.slice(0, 1).map((node) => ({ host: '127.0.0.1', port: node.address().port }))
+}
+
+async function all (query) {
+  const found = []
+  for await (const reply of query) for (const peer of reply.peers || []) found.push(hex(peer.publicKey))
+  return [...new Set(found)]
+}
+
+const methods = {
+  // Whether a node there answers, and with which id.
+  async ping (host, port) {
+    const reply = await client.ping({ host, port })
+    return { id: reply.from.id && hex(reply.from.id) }
+  },
+  async lookup (target) {
+    return all(client.lookup(bytes(target)))
+  },
+  async announce (target, seed) {
+    const keyPair = DHT.keyPair(bytes(seed))
+    await client.announce(bytes(target), keyPair).finished()
+    return hex(keyPair.publicKey)
+  },
+  async unannounce (target, seed) {
+    await client.unannounce(bytes(target), DHT.keyPair(bytes(seed)))
+    return true
+  },
+  async immutablePut (value) {
+    return hex((await client.immutablePut(bytes(value))).hash)
+  },
+  async immutableGet (target) {
+    const found = await client.immutableGet(bytes(target))
+    return found && hex(found.value)
+  },
+  async mutablePut (seed, value, seq) {
+    const keyPair = DHT.keyPair(bytes(seed))
+    await client.mutablePut(keyPair, bytes(value), { seq })
+    return hex(keyPair.publicKey)
+  },
+  async mutableGet (key) {
+    const found = await client.mutableGet(bytes(key))
+    return found && { seq: found.seq, value: hex(found.value) }
+  },
+  // A server that says what it receives back in capitals.
+  async listen (seed, opts = {}) {
+    const host = await node(opts)
+    const server = host.createServer((stream) => {
+      stream.on('error', () => {})
+      stream.on('data', (data) => stream.write(data.toString().toUpperCase()))
+    })
+    await server.listen(DHT.keyPair(bytes(seed)))
+    servers.set(seed, server)
+    return hex(server.publicKey)
+  },
+  // Connects, says a word, gives the answer.
+  async connect (key, word, opts = {}) {
+    const host = opts.node ? await node(opts.node) : client
+    const stream = host.connect(bytes(key), opts.connect || {})
+    return new Promise((resolve, reject) => {
+      stream.on('error', reject)
+      stream.on('open', () => stream.write(word))
+      stream.on('data', (data) => { resolve(data.toString()); stream.destroy() })
+    })
+  }
+}
+
+for (let i = 0; i < size; i++) await node()
+const client = new DHT({ host: '127.0.0.1', bootstrap: bootstrap() })
+await client.fullyBootstrapped()
+say({ bootstrap: nodes.map((node) => ({ host: '127.0.0.1', port: node.address().port })) })
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const { id, method, args } = JSON.parse(line)
+  methods[method](...args).then((result) => say({ id, result }), (error) => say({ id, error: String(error) }))
+}
+process.exit(0)
