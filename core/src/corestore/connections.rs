@@ -75,6 +75,15 @@ impl Corestore {
         self.connections.iter().map(info).collect()
     }
 
+    /// True while a connection shakes hands, or a channel of this core is not answered yet.
+    pub(super) fn is_meeting(&self, core: &DiscoveryKey) -> bool {
+        let unanswered = |link: &Link| {
+            let channel = link.by_core.get(core).and_then(|channel| link.channels.get(channel));
+            channel.is_some_and(|channel| channel.peer.is_none())
+        };
+        self.connections.values().any(|link| link.remote.is_none() || unanswered(link))
+    }
+
     /// Closes a connection.
     pub fn close_connection(&mut self, connection: ConnectionId) {
         self.fail_connection(connection, CloseReason::Local);

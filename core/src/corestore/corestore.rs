@@ -34,6 +34,10 @@ pub struct Corestore {
     pub(super) connections: BTreeMap<ConnectionId, Link>,
     pub(super) peers: BTreeMap<PeerId, Peer>,
     pub(super) waiting: BTreeMap<RequestId, Waiting>,
+    /// Searches for peers the driver has under way.
+    pub(super) finding_peers: u32,
+    /// Cores that look for a longer log.
+    pub(super) looking: BTreeSet<DiscoveryKey>,
     pub(super) timers: Timers,
     pub(super) pending: BTreeMap<OpId, Pending>,
     pub(super) writes: Writes,
@@ -62,6 +66,8 @@ impl Corestore {
             connections: BTreeMap::new(),
             peers: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            finding_peers: 0,
+            looking: BTreeSet::new(),
             timers: Timers::default(),
             pending: BTreeMap::new(),
             writes: Writes::default(),
@@ -116,7 +122,7 @@ impl Corestore {
                 self.carry_out_effects(&core);
             } else if let Some(connection) = self.dirty_connections.pop_first() {
                 self.drain_connection(connection);
-            } else if !self.issue_write() {
+            } else if !self.issue_write() && !self.tell_finding() {
                 return;
             }
         }

@@ -61,6 +61,8 @@ pub struct Replicator {
     random: u64,
     last_id: u64,
     pub(super) remote_contiguous: u64,
+    /// A first peer may still turn up.
+    pub(super) finding_peers: bool,
 }
 
 impl Replicator {
@@ -83,6 +85,7 @@ impl Replicator {
             effects: VecDeque::new(),
             last_id: 0,
             remote_contiguous: 0,
+            finding_peers: false,
         }
     }
 
@@ -376,12 +379,30 @@ impl Replicator {
         self.update(view);
     }
 
-    /// Someone looks for a longer log.
-    pub fn want_upgrade(&mut self, now: Instant, view: &CoreView<'_>, demand: DemandId) {
+    /// Someone looks for a longer log; `finding_peers` as in [`Replicator::set_finding_peers`].
+    pub fn want_upgrade(&mut self, now: Instant, view: &CoreView<'_>, demand: DemandId, finding_peers: bool) {
         self.now = now;
+        self.finding_peers = finding_peers;
         self.demands.upgrades.insert(demand);
         self.settle_upgrades(view);
         self.update(view);
+    }
+
+    /// Whether a first peer may still turn up: without any, who looks for a longer log waits only as long. True when
+    /// that is new.
+    pub fn set_finding_peers(&mut self, now: Instant, view: &CoreView<'_>, finding_peers: bool) -> bool {
+        let changed = self.finding_peers != finding_peers;
+        if changed {
+            self.now = now;
+            self.finding_peers = finding_peers;
+            self.settle_upgrades(view);
+        }
+        changed
+    }
+
+    /// True while someone looks for a longer log.
+    pub fn looks_for_upgrade(&self) -> bool {
+        !self.demands.upgrades.is_empty()
     }
 
     /// Nobody wants this any more; peers that were asked for it are told.
