@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use chacha20::cipher::{KeyIvInit, StreamCipher};
 use chacha20::{ChaCha20, R20, hchacha};
 use core::ops::Range;
-use poly1305::Poly1305;
 use poly1305::universal_hash::{KeyInit, UniversalHash};
+use poly1305::{Block, Poly1305};
 
 /// Bytes a sealed message is longer than its plaintext.
 pub const SEAL_OVERHEAD: usize = 17;
@@ -110,20 +110,18 @@ impl Seal {
 /// The MAC over the tag's block, the body, libsodium's own padding, and both lengths.
 fn authenticate(key: &[u8; 32], tag_block: &[u8; 64], body: &[u8]) -> [u8; 16] {
     let mut mac = Poly1305::new(&(*key).into());
-    for chunk in tag_block.as_chunks::<16>().0 {
-        mac.update(&[(*chunk).into()]);
-    }
-    let (chunks, rest) = body.as_chunks::<16>();
-    for chunk in chunks {
-        mac.update(&[(*chunk).into()]);
-    }
-    let mut tail = Vec::with_capacity(48);
-    tail.extend_from_slice(rest);
-    tail.resize(rest.len().saturating_mul(2), 0);
-    tail.extend_from_slice(&0_u64.to_le_bytes());
+    mac.update(Block::slice_as_chunks(tag_block).0);
+    let (blocks, rest) = Block::slice_as_chunks(body);
+    mac.update(blocks);
+    // The last whole block's rest twice, the second time as zeros, then both lengths: at most 46 bytes.
+    let mut tail = [0; 48];
+    let lengths = rest.len().saturating_mul(2);
     let length = u64::try_from(body.len()).unwrap_or(u64::MAX).saturating_add(64);
-    tail.extend_from_slice(&length.to_le_bytes());
-    mac.compute_unpadded(&tail).into()
+    let bytes = 0_u64.to_le_bytes().into_iter().chain(length.to_le_bytes());
+    tail.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+    tail.iter_mut().skip(lengths).zip(bytes).for_each(|(to, from)| *to = from);
+    let end = lengths.saturating_add(16);
+    mac.compute_unpadded(tail.get(..end).unwrap_or(&tail)).into()
 }
 
 const TAG_MESSAGE: u8 = 0;
