@@ -43,6 +43,8 @@ pub struct Corestore {
     pub(super) writes: Writes,
     pub(super) dirty_cores: BTreeSet<DiscoveryKey>,
     pub(super) dirty_connections: BTreeSet<ConnectionId>,
+    /// Connections that hold messages back.
+    pub(super) corked: BTreeSet<ConnectionId>,
     outputs: VecDeque<Output>,
     last_id: u64,
 }
@@ -73,6 +75,7 @@ impl Corestore {
             writes: Writes::default(),
             dirty_cores: BTreeSet::new(),
             dirty_connections: BTreeSet::new(),
+            corked: BTreeSet::new(),
             outputs: VecDeque::new(),
             last_id: 0,
         };
@@ -109,20 +112,29 @@ impl Corestore {
         self.now = self.now.max(now);
     }
 
-    /// The next thing for the outside to do.
+    /// The next thing for the outside to do. What is to be written and what is to be sent is handed out last, so that
+    /// whatever a store answers at once joins one batch of each.
     #[must_use]
     pub fn poll_output(&mut self) -> Output {
-        self.outputs.pop_front().unwrap_or_else(|| Output::Idle { deadline: self.timers.next() })
+        loop {
+            if let Some(output) = self.outputs.pop_front() {
+                return output;
+            }
+            if !self.issue_write() && !self.uncork_connections() {
+                return Output::Idle { deadline: self.timers.next() };
+            }
+            self.settle();
+        }
     }
 
-    /// Carries every consequence of the last input to the outputs.
+    /// Carries every consequence of the last input as far as it goes without the outside.
     pub(super) fn settle(&mut self) {
         loop {
             if let Some(core) = self.dirty_cores.pop_first() {
                 self.carry_out_effects(&core);
             } else if let Some(connection) = self.dirty_connections.pop_first() {
                 self.drain_connection(connection);
-            } else if !self.issue_write() && !self.tell_finding() {
+            } else if !self.tell_finding() {
                 return;
             }
         }

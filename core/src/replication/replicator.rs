@@ -13,7 +13,7 @@ use super::serve::Serving;
 use super::view::CoreView;
 use super::wire::{Message, Request};
 use crate::manifest::Manifest;
-use crate::merkle::{Proof, Roots, TreeIndex, Unanchored};
+use crate::merkle::{Proof, RecentNodes, Roots, TreeIndex, Unanchored};
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -47,6 +47,8 @@ pub struct Replicator {
     /// Peers on a newer fork, and how far we know where it begins.
     pub(super) forks: BTreeMap<PeerId, ForkSearch>,
     pub(super) loading: BTreeMap<LoadId, Loading>,
+    /// True nodes of this fork: read, or proven and on their way to the store.
+    pub(super) recent: RecentNodes,
     /// Someone here uses the core, or did a moment ago: data is asked for.
     pub(super) downloading: bool,
     /// Nobody uses it since; downloading ends then.
@@ -77,6 +79,7 @@ impl Replicator {
             requests: Requests::default(),
             forks: BTreeMap::new(),
             loading: BTreeMap::new(),
+            recent: RecentNodes::default(),
             downloading: false,
             linger_until: None,
             late_answers: BTreeMap::new(),
@@ -156,6 +159,9 @@ impl Replicator {
         let Some(gone) = self.peers.remove(&peer) else { return };
         let was_idle = gone.sync.is_some_and(|sync| !sync.downloading && sync.uploading);
         self.drop_requests(gone.in_flight, gone.cancelled);
+        if self.peers.is_empty() {
+            self.recent.clear();
+        }
         self.forks.remove(&peer);
         self.start_forks(view);
         self.settle_upgrades(view);
@@ -267,6 +273,7 @@ impl Replicator {
     }
 
     fn truncated(&mut self, length: u64) {
+        self.recent.clear();
         self.demands.truncated(length);
         self.remote_contiguous = self.remote_contiguous.min(length);
         self.forks.clear();
@@ -311,6 +318,8 @@ impl Replicator {
     }
 
     fn rejected(&mut self, peer: PeerId) {
+        // They may never be stored.
+        self.recent.clear();
         if let Some(storing) = self.requests.stored(peer) {
             self.give_back(storing.block, storing.upgrade, storing.purpose);
         }
