@@ -32,9 +32,7 @@ impl Seal {
 
     /// Appends the sealed form of `plaintext` to `out`.
     pub fn seal(&mut self, plaintext: &[u8], out: &mut Vec<u8>) {
-        let (mut cipher, mac_key) = self.begin();
-        let mut tag_block = [0; 64];
-        cipher.apply_keystream(&mut tag_block);
+        let (mut cipher, mac_key, tag_block) = self.begin(TAG_MESSAGE);
         let start = out.len().saturating_add(1);
         out.push(tag_block[0]);
         out.extend_from_slice(plaintext);
@@ -57,10 +55,7 @@ impl Seal {
     pub fn open_in_place(&mut self, sealed: &mut [u8]) -> Option<Range<usize>> {
         let (sealed, mac) = sealed.split_last_chunk_mut::<16>()?;
         let (first, body) = sealed.split_first_mut()?;
-        let (mut cipher, mac_key) = self.begin();
-        let mut tag_block = [0; 64];
-        tag_block[0] = *first;
-        cipher.apply_keystream(&mut tag_block);
+        let (mut cipher, mac_key, mut tag_block) = self.begin(*first);
         let tag = tag_block[0];
         tag_block[0] = *first;
         let expected = authenticate(&mac_key, &tag_block, body);
@@ -80,12 +75,15 @@ impl Seal {
         ChaCha20::new(&self.key.into(), &nonce.into())
     }
 
-    /// The message's cipher past its first block, and the MAC key from that block.
-    fn begin(&self) -> (ChaCha20, [u8; 32]) {
+    /// The message's cipher past its first two blocks, the MAC key from the first, and the second over `tag` and zeros.
+    fn begin(&self, tag: u8) -> (ChaCha20, [u8; 32], [u8; 64]) {
         let mut cipher = self.cipher();
-        let mut block = [0; 64];
-        cipher.apply_keystream(&mut block);
-        (cipher, *block.first_chunk::<32>().unwrap_or(&[0; 32]))
+        let mut blocks = [0; 128];
+        blocks[64] = tag;
+        // Both at once: the cipher makes several blocks in the time of one.
+        cipher.apply_keystream(&mut blocks);
+        let mac_key = blocks.first_chunk::<32>().copied().unwrap_or_default();
+        (cipher, mac_key, blocks.last_chunk::<64>().copied().unwrap_or([0; 64]))
     }
 
     fn advance(&mut self, mac: &[u8; 16]) {
