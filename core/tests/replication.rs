@@ -193,9 +193,19 @@ fn updates_and_cancels_and_timeouts_answer() {
     let (writer, info) = world.hosts[0].open(OpenCore::name("core-1"));
     world.hosts[0].append(writer, &[b"one"]);
     let (reader, _) = world.hosts[1].open(OpenCore::key(info.key));
+    // Nobody is there, and nobody comes.
+    let alone = world.hosts[1].machine.update(reader, true);
+    assert_eq!(world.hosts[1].answer(alone), Some(Ok(Outcome::Updated(false))));
+    world.hosts[1].machine.start_finding_peers();
+    let in_vain = world.hosts[1].machine.update(reader, true);
+    assert_eq!(world.hosts[1].answer(in_vain), None);
+    world.hosts[1].machine.stop_finding_peers();
+    assert_eq!(world.hosts[1].answer(in_vain), Some(Ok(Outcome::Updated(false))));
+    world.hosts[1].machine.start_finding_peers();
     let update = world.hosts[1].machine.update(reader, true);
     assert_eq!(world.hosts[1].answer(update), None);
     world.connect(1, 0);
+    world.hosts[1].machine.stop_finding_peers();
     world.run();
     assert_eq!(world.hosts[1].answer(update), Some(Ok(Outcome::Updated(true))));
     let again = world.hosts[1].machine.update(reader, true);
@@ -204,6 +214,10 @@ fn updates_and_cancels_and_timeouts_answer() {
     let get = world.hosts[1].machine.get(reader, 9, GetOptions { timeout_ms: 50, ..GetOptions::default() });
     world.pass(corestore_core::time::Duration::from_millis(60));
     assert_eq!(world.hosts[1].answer(get), Some(Err(CommandError::Timeout)));
+    let download = world.hosts[1].machine.download(reader, DownloadRange::Blocks(vec![9]));
+    world.hosts[1].machine.time_out(download, corestore_core::time::Duration::from_millis(50));
+    world.pass(corestore_core::time::Duration::from_millis(60));
+    assert_eq!(world.hosts[1].answer(download), Some(Err(CommandError::Timeout)));
     let get = world.hosts[1].machine.get(reader, 9, GetOptions::default());
     world.hosts[1].machine.cancel(get);
     assert_eq!(world.hosts[1].answer(get), Some(Err(CommandError::Cancelled)));

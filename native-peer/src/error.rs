@@ -40,7 +40,7 @@ pub enum OpenError {
     #[error("the store is closed")]
     Closed,
     /// Anything else the machine says.
-    #[error("{0:?}")]
+    #[error(transparent)]
     Other(CommandError),
 }
 
@@ -89,7 +89,7 @@ pub enum WriteError {
     #[error("the store is closed")]
     Closed,
     /// Anything else the machine says.
-    #[error("core {core}: {error:?}")]
+    #[error("core {core}: {error}")]
     Other {
         /// Which core.
         core: CoreKey,
@@ -144,7 +144,7 @@ pub enum ReadError {
     #[error("the store is closed")]
     Closed,
     /// Anything else the machine says.
-    #[error("core {core}: {error:?}")]
+    #[error("core {core}: {error}")]
     Other {
         /// Which core.
         core: CoreKey,

@@ -128,7 +128,8 @@ impl Hypercore {
         self.0.machine.look(|machine| machine.count(self.0.id, range))
     }
 
-    /// Asks peers for a longer log and waits for the answer. True when it grew. A writer answers at once.
+    /// Asks peers for a longer log and waits for the answer. True when it grew. A writer answers at once, and so does
+    /// a reader that has no peer and dials none.
     ///
     /// # Errors
     /// [`ReadError`].

@@ -43,6 +43,15 @@ struct State {
     last_connection: u64,
 }
 
+/// Peers are being looked for as long as this lives.
+pub(crate) struct FindingPeers(Arc<Machine>);
+
+impl Drop for FindingPeers {
+    fn drop(&mut self) {
+        self.0.act(|machine, _| machine.stop_finding_peers());
+    }
+}
+
 impl fmt::Debug for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Machine").finish_non_exhaustive()
@@ -111,6 +120,12 @@ impl Machine {
     /// Closes a session nobody holds any more.
     pub(crate) fn drop_session(self: &Arc<Self>, session: SessionId) {
         drop(self.request(|machine| machine.close_session(session)));
+    }
+
+    /// Says that peers are being looked for, until what it gives is dropped.
+    pub(crate) fn finding_peers(self: &Arc<Self>) -> FindingPeers {
+        self.act(|machine, _| machine.start_finding_peers());
+        FindingPeers(Arc::clone(self))
     }
 
     /// Reads something that needs no command.

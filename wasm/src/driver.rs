@@ -42,6 +42,17 @@ struct Inner {
     closed: Cell<bool>,
 }
 
+/// Peers are being looked for as long as this lives.
+pub(crate) struct FindingPeers(WeakDriver);
+
+impl Drop for FindingPeers {
+    fn drop(&mut self) {
+        if let Some(driver) = self.0.upgrade() {
+            driver.command(Machine::stop_finding_peers);
+        }
+    }
+}
+
 impl fmt::Debug for Driver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Driver")
@@ -90,6 +101,12 @@ impl Driver {
         drop(machine);
         self.schedule_turn();
         result
+    }
+
+    /// Says that peers are being looked for, until what it gives is dropped.
+    pub(crate) fn finding_peers(&self) -> FindingPeers {
+        self.command(Machine::start_finding_peers);
+        FindingPeers(self.downgrade())
     }
 
     /// Looks at the machine.

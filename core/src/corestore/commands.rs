@@ -128,8 +128,8 @@ impl Corestore {
     }
 
     /// Looks for a longer log. Without `wait` it answers at once with `false`; a writer or a snapshot has nothing to
-    /// look for. With it, the word of the first three peers is heard; as long as there is none it waits for one, as
-    /// the reference does while peers are being found.
+    /// look for. With it, the word of the first three peers is heard; while there is none it waits for one as long as
+    /// peers are being found (see [`Corestore::start_finding_peers`]), and answers `false` when nobody is left to come.
     /// Answered by [`Outcome::Updated`].
     pub fn update(&mut self, session: SessionId, wait: bool) -> RequestId {
         let request = RequestId(self.next_id());
@@ -139,10 +139,49 @@ impl Corestore {
                 let _ = core;
                 self.resolve(request, Ok(Outcome::Updated(false)));
             }
-            Ok(core) => self.demand(request, session, core, |core, now, demand| core.want_upgrade(now, demand)),
+            Ok(core) => {
+                let finding = self.is_finding_peers(&core);
+                self.looking.insert(core);
+                self.demand(request, session, core, |core, now, demand| core.want_upgrade(now, demand, finding));
+            }
         }
         self.settle();
         request
+    }
+
+    /// Peers are being looked for from now on, by a dial or a lookup; an update without peers waits for what comes of
+    /// it. Every start needs one [`Corestore::stop_finding_peers`].
+    pub fn start_finding_peers(&mut self) {
+        self.finding_peers = self.finding_peers.saturating_add(1);
+    }
+
+    /// One search for peers is over; what it found was given as [`super::Input::Opened`] before.
+    pub fn stop_finding_peers(&mut self) {
+        self.finding_peers = self.finding_peers.saturating_sub(1);
+        self.settle();
+    }
+
+    /// Whether a peer of this core may still turn up by itself.
+    fn is_finding_peers(&self, core: &DiscoveryKey) -> bool {
+        self.finding_peers > 0 || self.is_meeting(core)
+    }
+
+    /// Tells cores that look for a longer log when nobody is left to come; true when that changed something.
+    pub(super) fn tell_finding(&mut self) -> bool {
+        let now = self.now;
+        let mut changed = false;
+        for id in core::mem::take(&mut self.looking) {
+            let finding = self.is_finding_peers(&id);
+            let Some(core) = self.cores.get_mut(&id) else { continue };
+            if core.set_finding_peers(now, finding) {
+                changed = true;
+                self.dirty_cores.insert(id);
+            }
+            if core.looks_for_upgrade() {
+                self.looking.insert(id);
+            }
+        }
+        changed
     }
 
     fn is_snapshot(&self, session: SessionId) -> bool {

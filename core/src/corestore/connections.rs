@@ -75,6 +75,15 @@ impl Corestore {
         self.connections.iter().map(info).collect()
     }
 
+    /// True while a connection shakes hands, or a channel of this core is not answered yet.
+    pub(super) fn is_meeting(&self, core: &DiscoveryKey) -> bool {
+        let unanswered = |link: &Link| {
+            let channel = link.by_core.get(core).and_then(|channel| link.channels.get(channel));
+            channel.is_some_and(|channel| channel.peer.is_none())
+        };
+        self.connections.values().any(|link| link.remote.is_none() || unanswered(link))
+    }
+
     /// Closes a connection.
     pub fn close_connection(&mut self, connection: ConnectionId) {
         self.fail_connection(connection, CloseReason::Local);
@@ -125,7 +134,20 @@ impl Corestore {
         }
     }
 
-    /// Takes what a connection has to say and hands out what it sends, as one batch.
+    /// Sends what connections held back, each as one batch; false when none held anything.
+    pub(super) fn uncork_connections(&mut self) -> bool {
+        let corked = core::mem::take(&mut self.corked);
+        for id in &corked {
+            if let Some(link) = self.connections.get_mut(id) {
+                link.corked = false;
+                link.connection.uncork();
+                self.dirty_connections.insert(*id);
+            }
+        }
+        !corked.is_empty()
+    }
+
+    /// Takes what a connection has to say and hands out what it sends.
     pub(super) fn drain_connection(&mut self, id: ConnectionId) {
         loop {
             let Some(link) = self.connections.get_mut(&id) else { return };
@@ -134,16 +156,6 @@ impl Corestore {
                 Err(error) => return self.fail_connection(id, CloseReason::Violation(error.to_string())),
             };
             match event {
-                None if link.corked && self.dirty_cores.is_empty() => {
-                    link.corked = false;
-                    link.connection.uncork();
-                }
-                // Cores still have something to say: their answers join the same batch.
-                None if link.corked => {
-                    self.dirty_connections.insert(id);
-                    let cores = core::mem::take(&mut self.dirty_cores);
-                    cores.iter().for_each(|core| self.carry_out_effects(core));
-                }
                 None => {
                     self.timers.set(Timer::Connection(id), link.connection.deadline());
                     return;
@@ -322,7 +334,7 @@ impl Corestore {
         let Some(link) = self.connections.get_mut(connection) else { return };
         link.cork();
         link.connection.send(*channel, message.kind(), &message.encode_payload());
-        self.dirty_connections.insert(*connection);
+        self.corked.insert(*connection);
     }
 
     pub(super) fn connection_deadline(&mut self, id: ConnectionId) {

@@ -99,8 +99,17 @@ impl OpenedCore {
         self.replicator.want_block(now, &view(&self.log), demand, index);
     }
 
-    pub(super) fn want_upgrade(&mut self, now: Instant, demand: DemandId) {
-        self.replicator.want_upgrade(now, &view(&self.log), demand);
+    pub(super) fn want_upgrade(&mut self, now: Instant, demand: DemandId, finding_peers: bool) {
+        self.replicator.want_upgrade(now, &view(&self.log), demand, finding_peers);
+    }
+
+    /// Whether peers may still turn up; true when that is new.
+    pub(super) fn set_finding_peers(&mut self, now: Instant, finding_peers: bool) -> bool {
+        self.replicator.set_finding_peers(now, &view(&self.log), finding_peers)
+    }
+
+    pub(super) fn looks_for_upgrade(&self) -> bool {
+        self.replicator.looks_for_upgrade()
     }
 
     pub(super) fn want_seek(&mut self, now: Instant, demand: DemandId, byte: (u64, u64), below: TreeIndex) {

@@ -34,11 +34,17 @@ pub struct Corestore {
     pub(super) connections: BTreeMap<ConnectionId, Link>,
     pub(super) peers: BTreeMap<PeerId, Peer>,
     pub(super) waiting: BTreeMap<RequestId, Waiting>,
+    /// Searches for peers the driver has under way.
+    pub(super) finding_peers: u32,
+    /// Cores that look for a longer log.
+    pub(super) looking: BTreeSet<DiscoveryKey>,
     pub(super) timers: Timers,
     pub(super) pending: BTreeMap<OpId, Pending>,
     pub(super) writes: Writes,
     pub(super) dirty_cores: BTreeSet<DiscoveryKey>,
     pub(super) dirty_connections: BTreeSet<ConnectionId>,
+    /// Connections that hold messages back.
+    pub(super) corked: BTreeSet<ConnectionId>,
     outputs: VecDeque<Output>,
     last_id: u64,
 }
@@ -62,11 +68,14 @@ impl Corestore {
             connections: BTreeMap::new(),
             peers: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            finding_peers: 0,
+            looking: BTreeSet::new(),
             timers: Timers::default(),
             pending: BTreeMap::new(),
             writes: Writes::default(),
             dirty_cores: BTreeSet::new(),
             dirty_connections: BTreeSet::new(),
+            corked: BTreeSet::new(),
             outputs: VecDeque::new(),
             last_id: 0,
         };
@@ -103,20 +112,29 @@ impl Corestore {
         self.now = self.now.max(now);
     }
 
-    /// The next thing for the outside to do.
+    /// The next thing for the outside to do. What is to be written and what is to be sent is handed out last, so that
+    /// whatever a store answers at once joins one batch of each.
     #[must_use]
     pub fn poll_output(&mut self) -> Output {
-        self.outputs.pop_front().unwrap_or_else(|| Output::Idle { deadline: self.timers.next() })
+        loop {
+            if let Some(output) = self.outputs.pop_front() {
+                return output;
+            }
+            if !self.issue_write() && !self.uncork_connections() {
+                return Output::Idle { deadline: self.timers.next() };
+            }
+            self.settle();
+        }
     }
 
-    /// Carries every consequence of the last input to the outputs.
+    /// Carries every consequence of the last input as far as it goes without the outside.
     pub(super) fn settle(&mut self) {
         loop {
             if let Some(core) = self.dirty_cores.pop_first() {
                 self.carry_out_effects(&core);
             } else if let Some(connection) = self.dirty_connections.pop_first() {
                 self.drain_connection(connection);
-            } else if !self.issue_write() {
+            } else if !self.tell_finding() {
                 return;
             }
         }

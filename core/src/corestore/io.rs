@@ -8,6 +8,7 @@ use crate::time::Instant;
 use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
+use core::fmt;
 use core::ops::Range;
 
 /// One connection to a peer; the driver chooses the number, once.
@@ -318,6 +319,43 @@ pub enum CommandError {
     /// The store failed.
     Storage(StorageError),
 }
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::SessionClosed => "the session is closed: open the core again",
+            Self::Cancelled => "the request was cancelled",
+            Self::Timeout => "no peer answered in time: check the connection, or wait longer",
+            Self::NotFound => "no such core is stored here: open it by its key to create it",
+            Self::NotWritable => {
+                "the core cannot be written here: its signing key is elsewhere, or the session may only read"
+            }
+            Self::BlockTooLarge { position, size } => {
+                return write!(
+                    f,
+                    "block {position} of the batch has {size} bytes, and a block may have 15 MiB: split it"
+                );
+            }
+            Self::OutOfBounds => "the index lies outside the core, or the range ends before it starts",
+            Self::SnapshotNotAvailable => {
+                "the block lies outside this snapshot, or was truncated away: take a new snapshot"
+            }
+            Self::Conflict => {
+                "two histories are signed for this key, so the core is frozen: ask its author which one holds"
+            }
+            Self::WrongEncryptionKey => {
+                "the encryption key does not open this core's blocks: open the core with the right one"
+            }
+            Self::Damaged(what) => {
+                return write!(f, "something stored cannot be read: {what}; clear it and download it again");
+            }
+            Self::BadArgument(what) => what,
+            Self::Storage(error) => return error.fmt(f),
+        })
+    }
+}
+
+impl core::error::Error for CommandError {}
 
 /// Something callers want to know.
 #[derive(Clone, Debug)]

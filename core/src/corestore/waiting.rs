@@ -8,6 +8,7 @@ use super::timers::Timer;
 use crate::crypto::DiscoveryKey;
 use crate::merkle::{ByteSeek, LoadedNodes};
 use crate::replication::{DemandId, DemandResult};
+use crate::time::Duration;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -44,6 +45,14 @@ impl Corestore {
         }
         self.timers.clear(Timer::Request(request));
         Some(waiting)
+    }
+
+    /// Ends a request with [`CommandError::Timeout`] if it is not answered after `patience`; one that is answered
+    /// already, or answered by the store alone, is not touched. For `get` its options do the same.
+    pub fn time_out(&mut self, request: RequestId, patience: Duration) {
+        if self.waiting.contains_key(&request) {
+            self.timers.set(Timer::Request(request), Some(self.now.after(patience)));
+        }
     }
 
     /// Gives up a request; it is answered with [`CommandError::Cancelled`] unless it was answered before.

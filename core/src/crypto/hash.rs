@@ -2,17 +2,25 @@
 
 use super::id::Hash;
 use alloc::vec::Vec;
+use blake2::Blake2bMac;
 use blake2::digest::consts::U32;
 use blake2::digest::{FixedOutput, KeyInit, Update};
-use blake2::{Blake2b, Blake2bMac};
 use blake2b_simd::many::{HashManyJob, hash_many};
 use bytes::Bytes;
 
 /// The hash of `parts`, one after the other.
 pub fn blake2b(parts: &[&[u8]]) -> Hash {
-    let mut state = Blake2b::<U32>::default();
-    parts.iter().for_each(|part| state.update(part));
-    Hash(state.finalize_fixed().into())
+    let mut state = params().to_state();
+    parts.iter().for_each(|part| {
+        state.update(part);
+    });
+    Hash(state.finalize().as_bytes().first_chunk().copied().unwrap_or([0; 32]))
+}
+
+fn params() -> blake2b_simd::Params {
+    let mut params = blake2b_simd::Params::new();
+    params.hash_length(32);
+    params
 }
 
 /// The hash of `parts` under `key` (at most 64 bytes; what is over is cut off).
@@ -65,8 +73,7 @@ fn hash_group(blocks: &[Bytes], hashes: &mut Vec<Hash>) {
         scratch.extend_from_slice(&u64::try_from(block.len()).unwrap_or(u64::MAX).to_le_bytes());
         scratch.extend_from_slice(block);
     }
-    let mut params = blake2b_simd::Params::new();
-    params.hash_length(32);
+    let params = params();
     let mut rest = scratch.as_slice();
     let mut jobs: Vec<HashManyJob<'_>> = Vec::with_capacity(blocks.len());
     for block in blocks {

@@ -147,7 +147,12 @@ impl Bitfield {
 
     /// True when any bit of the range is set.
     pub fn any(&self, range: Range<u64>) -> bool {
-        range.start < range.end && self.first_set(range.start).is_some_and(|found| found < range.end)
+        let last = range.end.saturating_sub(1) / PAGE_BITS;
+        range.start < range.end
+            && self.pages.range(range.start / PAGE_BITS..=last).any(|(page, entry)| match entry {
+                Page::Full => true,
+                Page::Some(bits) => bits.any(within(&range, *page)),
+            })
     }
 
     /// True when every bit of the range is set.
@@ -242,6 +247,18 @@ impl Bits {
         masks(range).map(|(at, mask)| u64::from((self.byte(at) & mask).count_ones())).sum()
     }
 
+    fn any(&self, range: Range<u64>) -> bool {
+        let [first, last] = [range.start / 8, range.end.div_ceil(8)];
+        // The edges bit by bit, whole bytes between them.
+        let edge = |at: u64| {
+            masks(range.start.max(at.saturating_mul(8))..range.end.min(at.saturating_add(1).saturating_mul(8)))
+        };
+        let set = |at: u64| edge(at).any(|(at, mask)| self.byte(at) & mask != 0);
+        let inner = usize::try_from(first.saturating_add(1)).ok().zip(usize::try_from(last.saturating_sub(1)).ok());
+        let between = inner.and_then(|(start, end)| self.bytes.get(start..end)).unwrap_or_default();
+        range.start < range.end && (set(first) || set(last.saturating_sub(1)) || first_other(between, 0).is_some())
+    }
+
     /// The first bit at or after `from` that is `value`.
     fn find(&self, from: u64, value: bool) -> Option<u64> {
         let flip = if value { 0 } else { 0xff };
@@ -252,7 +269,7 @@ impl Bits {
         }
         let skip = usize::try_from(first).unwrap_or(PAGE_BYTES).saturating_add(1);
         let tail = self.bytes.get(skip..)?;
-        let at = tail.iter().position(|byte| byte ^ flip != 0)?;
+        let at = first_other(tail, flip)?;
         let byte = tail.get(at)? ^ flip;
         let position = u64::try_from(skip.saturating_add(at)).ok()?;
         Some(position.saturating_mul(8).saturating_add(u64::from(byte.trailing_zeros())))
@@ -265,6 +282,15 @@ impl Bits {
     }
 }
 
+/// Where the first byte lies that is not `same`; looked for many bytes at a time.
+fn first_other(bytes: &[u8], same: u8) -> Option<usize> {
+    let runs = bytes.chunks(SCAN_BYTES);
+    let skipped = runs.take_while(|run| run.iter().fold(0, |other, byte| other | (byte ^ same)) == 0).count();
+    let start = skipped.saturating_mul(SCAN_BYTES);
+    let at = bytes.get(start..)?.iter().position(|byte| byte ^ same != 0)?;
+    Some(start.saturating_add(at))
+}
+
 /// The bytes a range of bits touches, each with the mask of its bits.
 fn masks(range: Range<u64>) -> impl Iterator<Item = (u64, u8)> {
     (range.start / 8..range.end.div_ceil(8)).map(move |at| {
@@ -275,6 +301,9 @@ fn masks(range: Range<u64>) -> impl Iterator<Item = (u64, u8)> {
         (at, below(high) & !below(low))
     })
 }
+
+/// Bytes looked at together.
+const SCAN_BYTES: usize = 64;
 
 #[cfg(test)]
 mod tests {

@@ -5,6 +5,7 @@ mod missing;
 mod node;
 mod proof;
 mod prove;
+mod recent;
 mod reorg;
 mod roots;
 mod seek;
@@ -16,6 +17,7 @@ pub use proof::{
     DataBlock, DataHash, DataSeek, DataUpgrade, Proof, ProofRequest, RequestBlock, RequestSeek, RequestUpgrade,
 };
 pub use prove::{BuildError, InvalidRequest, ProofPlan, upgrade_places};
+pub use recent::RecentNodes;
 pub use reorg::Reorg;
 pub use roots::{Roots, append};
 pub use seek::{ByteSeek, byte_offset_nodes};

@@ -46,6 +46,11 @@ impl LoadedNodes {
         self.0.get(&index)
     }
 
+    /// Every node.
+    pub fn iter(&self) -> impl Iterator<Item = &Node> {
+        self.0.values()
+    }
+
     /// Adds every node of another set.
     pub fn merge(&mut self, other: &Self) {
         self.0.extend(other.0.iter().map(|(index, node)| (*index, *node)));

@@ -49,12 +49,17 @@ pub(super) fn control(kind: u64, id: u64) -> Vec<u8> {
     writer.into_vec()
 }
 
-/// A frame of its own: channel, then the message (its number and payload).
-pub(super) fn single(channel: u64, message: &[u8]) -> Vec<u8> {
-    let mut writer = Writer::with_capacity(message.len().saturating_add(9));
+/// A frame of its own: channel, then the message (its number and payload, in any parts).
+pub(super) fn single(channel: u64, message: &[&[u8]]) -> Vec<u8> {
+    let mut writer = Writer::with_capacity(length(message).saturating_add(9));
     writer.uint(channel);
-    writer.raw(message);
+    message.iter().for_each(|part| writer.raw(part));
     writer.into_vec()
+}
+
+/// Bytes of a message in parts.
+pub(super) fn length(message: &[&[u8]]) -> usize {
+    message.iter().map(|part| part.len()).fold(0, usize::saturating_add)
 }
 
 /// Messages that travel as one frame.
@@ -65,8 +70,8 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// Adds a message (its number and payload) of a channel.
-    pub(super) fn push(&mut self, channel: u64, message: &[u8]) {
+    /// Adds a message (its number and payload, in any parts) of a channel.
+    pub(super) fn push(&mut self, channel: u64, message: &[&[u8]]) {
         match self.channel {
             None => {
                 self.bytes.uint(0);
@@ -80,7 +85,8 @@ impl Batch {
             Some(_) => {}
         }
         self.channel = Some(channel);
-        self.bytes.buffer(message);
+        self.bytes.count(length(message));
+        message.iter().for_each(|part| self.bytes.raw(part));
     }
 
     /// Bytes so far.

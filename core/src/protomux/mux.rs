@@ -90,7 +90,7 @@ impl Mux {
             self.opening.insert(local_id, key.clone());
         }
         self.channels.insert(channel, Channel { key, local_id, remote_id: None });
-        self.write(0, &frame::open(local_id, protocol, id, handshake));
+        self.write(0, &[&frame::open(local_id, protocol, id, handshake)]);
         if let Some(remote_id) = incoming {
             self.pending_opens = self.pending_opens.saturating_sub(1);
             self.meet(channel, remote_id);
@@ -126,10 +126,9 @@ impl Mux {
     /// Sends message number `kind` on a channel, opened by the other side or not yet. Ignored once it is closed.
     pub fn send(&mut self, channel: ChannelId, kind: u64, payload: &[u8]) {
         let Some(local_id) = self.channels.get(&channel).map(|channel| channel.local_id) else { return };
-        let mut writer = Writer::with_capacity(payload.len().saturating_add(9));
-        writer.uint(kind);
-        writer.raw(payload);
-        self.write(local_id, &writer.into_vec());
+        let mut number = Writer::new();
+        number.uint(kind);
+        self.write(local_id, &[number.as_slice(), payload]);
     }
 
     /// Holds messages back, to travel as one frame.
@@ -151,12 +150,12 @@ impl Mux {
         }
     }
 
-    fn write(&mut self, channel: u64, message: &[u8]) {
+    fn write(&mut self, channel: u64, message: &[&[u8]]) {
         if self.corks == 0 {
             self.events.push_back(MuxEvent::Transmit(frame::single(channel, message)));
             return;
         }
-        if self.batch.len() > 0 && self.batch.len().saturating_add(message.len()) > MAX_BATCH {
+        if self.batch.len() > 0 && self.batch.len().saturating_add(frame::length(message)) > MAX_BATCH {
             self.flush();
         }
         self.batch.push(channel, message);
@@ -165,7 +164,7 @@ impl Mux {
     /// Closes a channel of ours.
     pub fn close(&mut self, channel: ChannelId) {
         let Some(local_id) = self.forget(channel) else { return };
-        self.write(0, &frame::control(CLOSE, local_id));
+        self.write(0, &[&frame::control(CLOSE, local_id)]);
     }
 
     /// Rejects every open of this protocol and id that nobody here answered.
@@ -184,7 +183,7 @@ impl Mux {
             let freed = messages.iter().map(|(_, payload)| cost(payload)).fold(0, usize::saturating_add);
             self.buffered = self.buffered.saturating_sub(freed);
         }
-        self.write(0, &frame::control(REJECT, remote_id));
+        self.write(0, &[&frame::control(REJECT, remote_id)]);
     }
 
     /// Takes one message of the stream.
@@ -263,7 +262,7 @@ impl Mux {
     fn handle_open(&mut self, open: Open) -> Result<(), MuxError> {
         let remote_id = open.remote_id;
         if remote_id == 0 {
-            self.write(0, &frame::control(REJECT, 0));
+            self.write(0, &[&frame::control(REJECT, 0)]);
             return Ok(());
         }
         let known = u64::try_from(self.remote.len()).unwrap_or(u64::MAX);
@@ -433,21 +432,21 @@ mod tests {
     #[test]
     fn an_open_out_of_turn_and_a_stray_reject_end_the_stream() {
         let mut a = mux();
-        let out_of_turn = frame::single(0, &frame::open(2, "p", None, b""));
+        let out_of_turn = frame::single(0, &[&frame::open(2, "p", None, b"")]);
         assert_eq!(a.handle_message(&out_of_turn.into()), Err(MuxError::InvalidOpen { channel: 2 }));
-        let stray = frame::single(0, &frame::control(REJECT, 9));
+        let stray = frame::single(0, &[&frame::control(REJECT, 9)]);
         assert_eq!(a.handle_message(&stray.into()), Err(MuxError::InvalidReject { channel: 9 }));
     }
 
     #[test]
     fn floods_are_bounded() {
         let mut a = Mux::new(MuxLimits { pending_opens: 3, buffered: 2000, ..MuxLimits::default() }, &[]);
-        a.handle_message(&frame::single(0, &frame::open(1, "p", None, b"")).into()).unwrap();
-        let message = frame::single(1, &[&[1][..], &[0; 600]].concat());
+        a.handle_message(&frame::single(0, &[&frame::open(1, "p", None, b"")]).into()).unwrap();
+        let message = frame::single(1, &[&[1], &[0; 600]]);
         a.handle_message(&message.clone().into()).unwrap();
         assert_eq!(a.handle_message(&message.into()), Err(MuxError::TooMuchBuffered));
         let result = (2..9)
-            .try_for_each(|id| a.handle_message(&frame::single(0, &frame::open(id, "q", Some(&[1]), b"")).into()));
+            .try_for_each(|id| a.handle_message(&frame::single(0, &[&frame::open(id, "q", Some(&[1]), b"")]).into()));
         assert_eq!(result, Err(MuxError::TooManyOpens));
     }
 

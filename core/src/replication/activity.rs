@@ -203,7 +203,10 @@ impl Replicator {
     pub(super) fn settle_upgrades(&mut self, view: &CoreView<'_>) {
         let roots = &view.head.roots;
         let asked = || self.peers.values().take(UPGRADE_PEERS);
-        let all_spoke = !self.peers.is_empty() && asked().all(|peer| peer.sync.is_some());
+        let all_spoke = match self.peers.is_empty() {
+            true => !self.finding_peers,
+            false => asked().all(|peer| peer.sync.is_some()),
+        };
         let newer = asked().any(|peer| {
             !peer.refused_upgrade
                 && !peer.paused

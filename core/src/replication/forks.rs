@@ -49,7 +49,12 @@ impl Replicator {
         }
     }
 
-    pub(super) fn on_fork_data(&mut self, view: &CoreView<'_>, peer: PeerId, data: Data) {
+    /// The answer to a request about fork `asked`.
+    pub(super) fn on_fork_data(&mut self, view: &CoreView<'_>, peer: PeerId, asked: u64, data: Data) {
+        if self.forks.get(&peer).is_some_and(|search| search.fork != asked) {
+            // A refusal of what was asked before the peer moved on; the present fork was asked for since.
+            return;
+        }
         let Some(mut search) = self.forks.remove(&peer) else { return };
         if data.proof.fork != search.fork {
             // It moved on: its sync says where.

@@ -22,7 +22,7 @@ impl Replicator {
         }
         let Some(request) = self.take_answered(id) else { return };
         if request.purpose == Purpose::Fork {
-            return self.on_fork_data(view, peer, data);
+            return self.on_fork_data(view, peer, request.fork, data);
         }
         if request.fork != view.staged.roots.fork || request.fork != view.head.roots.fork {
             // The log moved to another fork meanwhile.
@@ -52,6 +52,13 @@ impl Replicator {
         match verify(&view.staged.roots, &data.proof, &check) {
             Err(error) => self.reject_data(view, peer, storing, error.to_string()),
             Ok(Anchor::Verified(verified)) => self.accept(peer, storing, verified, manifest),
+            Ok(Anchor::Stored(unanchored)) if self.recent.get(unanchored.needs()).is_some() => {
+                let known = self.recent.get(unanchored.needs()).copied();
+                match unanchored.confirm(known.as_ref()) {
+                    Ok(verified) => self.accept(peer, storing, verified, manifest),
+                    Err(error) => self.reject_data(view, peer, storing, error.to_string()),
+                }
+            }
             Ok(Anchor::Stored(unanchored)) => {
                 let nodes = Vec::from([unanchored.needs()]);
                 let then = Loading::Anchor { peer, unanchored: Box::new(unanchored), manifest, storing };
@@ -67,6 +74,7 @@ impl Replicator {
         if let Some(entry) = self.peers.get_mut(&peer) {
             entry.not_available = 0;
         }
+        verified.nodes().iter().for_each(|node| self.recent.insert(*node));
         self.accept_effect(peer, storing, Effect::Accept { peer, verified, manifest });
     }
 

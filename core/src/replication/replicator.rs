@@ -13,7 +13,7 @@ use super::serve::Serving;
 use super::view::CoreView;
 use super::wire::{Message, Request};
 use crate::manifest::Manifest;
-use crate::merkle::{Proof, Roots, TreeIndex, Unanchored};
+use crate::merkle::{Proof, RecentNodes, Roots, TreeIndex, Unanchored};
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -47,6 +47,8 @@ pub struct Replicator {
     /// Peers on a newer fork, and how far we know where it begins.
     pub(super) forks: BTreeMap<PeerId, ForkSearch>,
     pub(super) loading: BTreeMap<LoadId, Loading>,
+    /// True nodes of this fork: read, or proven and on their way to the store.
+    pub(super) recent: RecentNodes,
     /// Someone here uses the core, or did a moment ago: data is asked for.
     pub(super) downloading: bool,
     /// Nobody uses it since; downloading ends then.
@@ -61,6 +63,8 @@ pub struct Replicator {
     random: u64,
     last_id: u64,
     pub(super) remote_contiguous: u64,
+    /// A first peer may still turn up.
+    pub(super) finding_peers: bool,
 }
 
 impl Replicator {
@@ -75,6 +79,7 @@ impl Replicator {
             requests: Requests::default(),
             forks: BTreeMap::new(),
             loading: BTreeMap::new(),
+            recent: RecentNodes::default(),
             downloading: false,
             linger_until: None,
             late_answers: BTreeMap::new(),
@@ -83,6 +88,7 @@ impl Replicator {
             effects: VecDeque::new(),
             last_id: 0,
             remote_contiguous: 0,
+            finding_peers: false,
         }
     }
 
@@ -153,6 +159,9 @@ impl Replicator {
         let Some(gone) = self.peers.remove(&peer) else { return };
         let was_idle = gone.sync.is_some_and(|sync| !sync.downloading && sync.uploading);
         self.drop_requests(gone.in_flight, gone.cancelled);
+        if self.peers.is_empty() {
+            self.recent.clear();
+        }
         self.forks.remove(&peer);
         self.start_forks(view);
         self.settle_upgrades(view);
@@ -264,6 +273,7 @@ impl Replicator {
     }
 
     fn truncated(&mut self, length: u64) {
+        self.recent.clear();
         self.demands.truncated(length);
         self.remote_contiguous = self.remote_contiguous.min(length);
         self.forks.clear();
@@ -308,6 +318,8 @@ impl Replicator {
     }
 
     fn rejected(&mut self, peer: PeerId) {
+        // They may never be stored.
+        self.recent.clear();
         if let Some(storing) = self.requests.stored(peer) {
             self.give_back(storing.block, storing.upgrade, storing.purpose);
         }
@@ -376,12 +388,30 @@ impl Replicator {
         self.update(view);
     }
 
-    /// Someone looks for a longer log.
-    pub fn want_upgrade(&mut self, now: Instant, view: &CoreView<'_>, demand: DemandId) {
+    /// Someone looks for a longer log; `finding_peers` as in [`Replicator::set_finding_peers`].
+    pub fn want_upgrade(&mut self, now: Instant, view: &CoreView<'_>, demand: DemandId, finding_peers: bool) {
         self.now = now;
+        self.finding_peers = finding_peers;
         self.demands.upgrades.insert(demand);
         self.settle_upgrades(view);
         self.update(view);
+    }
+
+    /// Whether a first peer may still turn up: without any, who looks for a longer log waits only as long. True when
+    /// that is new.
+    pub fn set_finding_peers(&mut self, now: Instant, view: &CoreView<'_>, finding_peers: bool) -> bool {
+        let changed = self.finding_peers != finding_peers;
+        if changed {
+            self.now = now;
+            self.finding_peers = finding_peers;
+            self.settle_upgrades(view);
+        }
+        changed
+    }
+
+    /// True while someone looks for a longer log.
+    pub fn looks_for_upgrade(&self) -> bool {
+        !self.demands.upgrades.is_empty()
     }
 
     /// Nobody wants this any more; peers that were asked for it are told.

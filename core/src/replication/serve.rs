@@ -74,7 +74,14 @@ impl Replicator {
     }
 
     fn go_on_serving(&mut self, view: &CoreView<'_>, peer: PeerId, mut serving: Serving) {
-        let nodes = serving.plan.needs(&serving.nodes);
+        let mut nodes = serving.plan.needs(&serving.nodes);
+        nodes.retain(|index| match self.recent.get(*index) {
+            Some(node) => {
+                serving.nodes.insert(*node);
+                false
+            }
+            None => true,
+        });
         let blocks: Vec<u64> =
             serving.plan.block().filter(|index| !serving.blocks.contains_key(index)).into_iter().collect();
         if nodes.is_empty() && blocks.is_empty() {
@@ -96,6 +103,7 @@ impl Replicator {
         if wanted && (serving.fork != view.head.roots.fork || !complete) {
             self.refuse(view, peer, &serving.request, serving.ticket);
         } else if wanted {
+            loaded.nodes.iter().for_each(|node| self.recent.insert(*node));
             serving.nodes.merge(&loaded.nodes);
             serving.blocks.extend(loaded.blocks.iter().map(|(index, block)| (*index, block.clone())));
             self.go_on_serving(view, peer, serving);

@@ -3,6 +3,7 @@
 use super::{tcp, websocket};
 use crate::connection::{Connection, Ended};
 use crate::corestore::Corestore;
+use crate::machine::FindingPeers;
 use corestore_core::corestore::{ConnectionId, Role};
 use std::io;
 use std::sync::Arc;
@@ -100,7 +101,8 @@ impl Corestore {
 impl Dialer {
     fn start(store: Corestore, target: Target) -> Self {
         let (sender, state) = watch::channel(DialState::Dialling);
-        Self { state, task: tokio::spawn(keep_dialling(store, target, sender)) }
+        let first = store.machine.finding_peers();
+        Self { state, task: tokio::spawn(keep_dialling(store, target, sender, first)) }
     }
 
     /// Its state, now and whenever it changes.
@@ -115,11 +117,14 @@ impl Drop for Dialer {
     }
 }
 
-async fn keep_dialling(store: Corestore, target: Target, state: watch::Sender<DialState>) {
+async fn keep_dialling(store: Corestore, target: Target, state: watch::Sender<DialState>, first: FindingPeers) {
     let mut pause = FIRST_PAUSE;
+    let mut first = Some(first);
     loop {
         state.send_replace(DialState::Dialling);
-        match connect(&store, &target).await {
+        let connected = connect(&store, &target).await;
+        first.take();
+        match connected {
             Ok(connection) => {
                 let since = Instant::now();
                 let guard = CloseOnDrop(connection);
@@ -150,6 +155,7 @@ impl Drop for CloseOnDrop {
 
 async fn connect(store: &Corestore, target: &Target) -> Result<Connection, DialError> {
     let (Target::Tcp(address) | Target::WebSocket(address)) = target;
+    let _finding = store.machine.finding_peers();
     let dialled = tokio::time::timeout(NO_ANSWER, async {
         match target {
             Target::Tcp(address) => {

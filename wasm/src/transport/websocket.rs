@@ -4,7 +4,7 @@ use super::backoff::Backoff;
 use super::duplex::Duplex;
 use super::pipe::{Pipe, PipeOwner, Traffic};
 use crate::clock::{self, Timer};
-use crate::driver::{Driver, WeakDriver};
+use crate::driver::{Driver, FindingPeers, WeakDriver};
 use crate::entropy;
 use crate::error;
 use crate::events::Ending;
@@ -34,6 +34,7 @@ pub(crate) struct WebSocketDialer {
     traffic: Rc<Traffic>,
     backoff: RefCell<Backoff>,
     pipe: RefCell<Option<Rc<Pipe>>>,
+    finding: RefCell<Option<FindingPeers>>,
     timer: RefCell<Option<Timer>>,
     over: Cell<bool>,
 }
@@ -59,6 +60,7 @@ impl WebSocketDialer {
             traffic: Rc::default(),
             backoff: RefCell::new(backoff),
             pipe: RefCell::default(),
+            finding: RefCell::default(),
             timer: RefCell::default(),
             over: Cell::new(false),
         });
@@ -89,6 +91,7 @@ impl WebSocketDialer {
             return;
         }
         self.timer.borrow_mut().take();
+        self.finding.borrow_mut().take();
         let pipe = self.pipe.borrow_mut().take();
         match pipe {
             Some(pipe) => pipe.destroy(),
@@ -105,6 +108,7 @@ impl WebSocketDialer {
                 JsValue::from(socket).unchecked_into()
             }
         };
+        *self.finding.borrow_mut() = Some(driver.finding_peers());
         let pipe = Pipe::start(driver, duplex, (self.role, self.number), Rc::clone(&self.traffic), self.this.clone());
         *self.pipe.borrow_mut() = Some(pipe);
         Ok(())
@@ -141,11 +145,13 @@ impl WebSocketDialer {
 
 impl PipeOwner for WebSocketDialer {
     fn connected(&self) {
+        self.finding.borrow_mut().take();
         self.backoff.borrow_mut().reset();
     }
 
     fn ended(&self, reason: Ending) {
         self.pipe.borrow_mut().take();
+        self.finding.borrow_mut().take();
         let again = matches!(self.dialling, Dialling::WebSocket { again: true, .. });
         let open = self.driver.upgrade().filter(|driver| !driver.is_closed());
         // Dialling ourselves again would find ourselves again.
