@@ -165,6 +165,17 @@ impl CorestoreHandle {
         traffic.map_or_else(|| vec![0.0, 0.0], |traffic| vec![traffic.bytes_in.get(), traffic.bytes_out.get()])
     }
 
+    /// Tells `download` or `upload` of every block, or no more; neither is told at first.
+    pub fn listen(&self, event: &str, listened: bool) {
+        self.driver.events().set_listened(event, listened);
+    }
+
+    /// Starts to write what else would wait for more, since the page may be gone soon.
+    #[wasm_bindgen(js_name = writeOut)]
+    pub fn write_out(&self) {
+        self.driver.write_out();
+    }
+
     /// Closes everything. What was acknowledged is stored.
     pub fn close(&self) {
         let dialers = core::mem::take(&mut *self.dialers.borrow_mut());
