@@ -43,7 +43,7 @@ async function slowTransport () {
   const { Corestore, createTransportPair } = await import('/js/index.js')
   const stores = [new Corestore({ memory: true }), new Corestore({ memory: true })]
   const writer = stores[0].get({ name: 'big' })
-  await writer.append(Array.from({ length: 400 }, () => new Uint8Array(65_536)))
+  await writer.append(Array.from({ length: 1000 }, () => new Uint8Array(65_536)))
   const reader = stores[1].get({ key: writer.key })
   const [a, b] = createTransportPair()
   const held = []
@@ -68,7 +68,7 @@ async function slowTransport () {
   // Let the handshake pass, hold what follows.
   const letting = setInterval(release, 5)
   await reader.update({ wait: true })
-  const done = reader.download({ start: 0, end: 400 }).done()
+  const done = reader.download({ start: 0, end: 1000 }).done()
   clearInterval(letting)
   // Nothing leaves: what is sent stops growing, far below everything.
   let before = -1
@@ -77,11 +77,11 @@ async function slowTransport () {
     await new Promise((resolve) => setTimeout(resolve, 200))
     return sent === before && held.length > 0
   })
-  if (most > 400 * 65_536 / 2) throw new Error(`${most} bytes were given to a transport that sent none`)
+  if (most > 1000 * 65_536 / 2) throw new Error(`${most} bytes were given to a transport that sent none`)
   slow = false
   release()
   await done
-  equal(await reader.count(), 400)
+  equal(await reader.count(), 1000)
   await Promise.all(stores.map((store) => store.close()))
 }
 
