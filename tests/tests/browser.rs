@@ -55,6 +55,16 @@ fn the_form_says_what_is_wrong_and_the_keyboard_is_enough() {
 }
 
 #[test]
+fn the_package_does_what_its_types_say() {
+    scenario("package");
+}
+
+#[test]
+fn a_page_dials_again_and_a_slow_transport_holds_it_back() {
+    scenario("redial");
+}
+
+#[test]
 fn the_page_address_is_taken_apart_and_put_together() {
     scenario("address");
 }

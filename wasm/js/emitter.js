@@ -6,6 +6,7 @@ export class Emitter {
   on(event, listener) {
     if (!this.#listeners.has(event)) this.#listeners.set(event, [])
     this.#listeners.get(event).push({ listener, once: false })
+    this._listened(event)
     return this
   }
 
@@ -18,12 +19,16 @@ export class Emitter {
   off(event, listener) {
     const rest = (this.#listeners.get(event) ?? []).filter((entry) => entry.listener !== listener)
     this.#listeners.set(event, rest)
+    this._listened(event)
     return this
   }
 
   listenerCount(event) {
     return this.#listeners.get(event)?.length ?? 0
   }
+
+  /** The listeners of an event changed. */
+  _listened(_event) {}
 
   emit(event, ...args) {
     const entries = this.#listeners.get(event)

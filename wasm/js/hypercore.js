@@ -6,6 +6,9 @@ import { id } from './id.js'
 import { blocks, bytes } from './stream.js'
 import { decode, encode, encodingOf } from './value.js'
 
+/** Events that come by the block: they are told only while somebody listens. */
+export const BY_BLOCK = ['download', 'upload']
+
 export class Hypercore extends Emitter {
   constructor(store, open, options = {}) {
     super()
@@ -207,6 +210,7 @@ export class Hypercore extends Emitter {
   async _close() {
     this.closed = true
     this._store._sessions.delete(this)
+    for (const event of BY_BLOCK) this._listened(event)
     await this._opening.catch(() => {})
     if (this._handle !== null) {
       this._shared.leave(this, this._handle.number)
@@ -234,6 +238,10 @@ export class Hypercore extends Emitter {
   _inherit(options) {
     const { _encoding: valueEncoding, _encryptionKey: encryptionKey, _wait: wait, _timeout: timeout } = this
     return { valueEncoding, encryptionKey, wait, timeout, key: this.key, discoveryKey: this.discoveryKey, ...options }
+  }
+
+  _listened(event) {
+    this._shared.listen(this, event, !this.closed && this.listenerCount(event) > 0)
   }
 
   _findsPeers() {

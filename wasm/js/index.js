@@ -5,7 +5,7 @@ import load, { CorestoreHandle, setErrorClass } from './corestore_wasm.js'
 import { Connection } from './connection.js'
 import { Emitter } from './emitter.js'
 import { CorestoreError, fail } from './error.js'
-import { Hypercore } from './hypercore.js'
+import { BY_BLOCK, Hypercore } from './hypercore.js'
 import { id } from './id.js'
 
 export { Connection, CorestoreError, Emitter, Hypercore, id }
@@ -42,6 +42,8 @@ class Shared {
     this.connections = new Map() // number → Connection
     this.cores = new Map() // number → Set of Hypercore
     this.peers = new Map() // number of a core → Map of Connection → Peer
+    this.listening = new Map(BY_BLOCK.map((event) => [event, new Set()])) // event → Set of Hypercore
+    this.hiding = () => this.handle?.writeOut()
   }
 
   open() {
@@ -64,6 +66,9 @@ class Shared {
       throw closed()
     }
     this.handle = handle
+    for (const [event, sessions] of this.listening) handle.listen(event, sessions.size > 0)
+    globalThis.addEventListener?.('pagehide', this.hiding)
+    globalThis.document?.addEventListener('visibilitychange', this.hiding)
   }
 
   _event(event, core, connection, ...args) {
@@ -102,9 +107,20 @@ class Shared {
     this.cores.get(number)?.delete(session)
   }
 
+  /** A session listens to an event that comes by the block, or does no more. */
+  listen(session, event, listens) {
+    const sessions = this.listening.get(event)
+    if (sessions === undefined || sessions.has(session) === listens) return
+    if (listens) sessions.add(session)
+    else sessions.delete(session)
+    if (!this.closed) this.handle?.listen(event, sessions.size > 0)
+  }
+
   close() {
     if (this.closed) return
     this.closed = true
+    globalThis.removeEventListener?.('pagehide', this.hiding)
+    globalThis.document?.removeEventListener('visibilitychange', this.hiding)
     for (const connection of this.connections.values()) connection.destroy()
     this.handle?.close()
   }

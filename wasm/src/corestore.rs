@@ -10,6 +10,7 @@ use crate::promise::promise;
 use crate::transport::{Dialling, Duplex, WebSocketDialer};
 use corestore_core::corestore::{Config, CoreName, Corestore, OpenCore, Outcome, Role};
 use corestore_core::crypto::{CoreKey, DiscoveryKey};
+use corestore_core::replication::ReplicatorConfig;
 use js_sys::{Array, Function, Promise, Uint8Array};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -75,6 +76,7 @@ impl CorestoreHandle {
         let config = Config {
             primary_key: optional_key(&options.primary_key(), "primaryKey")?,
             identity: optional_key(&options.identity(), "identity")?,
+            replication: replication(),
             ..Config::default()
         };
         let driver = Driver::open(options.name(), config, entropy::seed()?, Events::new(listener)).await?;
@@ -165,6 +167,17 @@ impl CorestoreHandle {
         traffic.map_or_else(|| vec![0.0, 0.0], |traffic| vec![traffic.bytes_in.get(), traffic.bytes_out.get()])
     }
 
+    /// Tells `download` or `upload` of every block, or no more; neither is told at first.
+    pub fn listen(&self, event: &str, listened: bool) {
+        self.driver.events().set_listened(event, listened);
+    }
+
+    /// Starts to write what else would wait for more, since the page may be gone soon.
+    #[wasm_bindgen(js_name = writeOut)]
+    pub fn write_out(&self) {
+        self.driver.write_out();
+    }
+
     /// Closes everything. What was acknowledged is stored.
     pub fn close(&self) {
         let dialers = core::mem::take(&mut *self.dialers.borrow_mut());
@@ -179,6 +192,11 @@ impl CorestoreHandle {
         self.dialers.borrow_mut().insert(number, Dialer(dialer));
         Ok(number)
     }
+}
+
+/// A page answers by the task, not by the message: with few requests under way it would wait for most of the time.
+fn replication() -> ReplicatorConfig {
+    ReplicatorConfig { window: 512, max_window: 1024, window_bytes: 16 << 20, ..ReplicatorConfig::default() }
 }
 
 fn opened(driver: &Driver, outcome: Outcome) -> JsValue {

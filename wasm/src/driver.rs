@@ -1,7 +1,8 @@
 //! The driver: owns one machine, carries out what it says, tells it what happened.
 //!
-//! Commands and facts go in at once; outputs are carried out together at the end of the turn (a microtask), so that
-//! several commands of one turn share a storage transaction and a message on the wire. The machine is never borrowed
+//! Commands and facts go in at once; outputs are carried out together at the end of the turn (a microtask; after bytes
+//! from a peer a task, so that a burst of messages is one turn), so that they share a storage transaction and a message
+//! on the wire. The machine is never borrowed
 //! while JavaScript runs.
 
 use crate::clock::{self, Timer};
@@ -9,6 +10,7 @@ use crate::error;
 use crate::events::Events;
 use crate::promise::Waiter;
 use crate::storage::{Answers, JOURNAL_BYTES, Store};
+use crate::task::Task;
 use crate::transport::Link;
 use core::fmt;
 use corestore_core::corestore::{
@@ -37,6 +39,9 @@ struct Inner {
     links: RefCell<BTreeMap<ConnectionId, Rc<dyn Link>>>,
     timer: RefCell<Option<Timer>>,
     turn_scheduled: Cell<bool>,
+    /// Begins a turn once the messages that wait at the transports are in.
+    burst: Task,
+    burst_scheduled: Cell<bool>,
     turns: Cell<u64>,
     last_connection: Cell<u64>,
     closed: Cell<bool>,
@@ -80,6 +85,8 @@ impl Driver {
             links: RefCell::default(),
             timer: RefCell::default(),
             turn_scheduled: Cell::new(false),
+            burst: Task::new(burst_over(&inner))?,
+            burst_scheduled: Cell::new(false),
             turns: Cell::new(0),
             last_connection: Cell::new(0),
             closed: Cell::new(false),
@@ -143,16 +150,29 @@ impl Driver {
         connection
     }
 
-    /// Tells the machine of a byte stream.
+    /// Tells the machine of a byte stream. Messages that came together are answered together.
     pub(crate) fn fact(&self, input: Input) {
         if self.0.closed.get() {
             return;
         }
+        let received = matches!(input, Input::Received { .. });
         if let Input::Closed { connection } = &input {
             self.0.links.borrow_mut().remove(connection);
         }
         self.0.machine.borrow_mut().handle_input(clock::now(), input);
-        self.schedule_turn();
+        if received {
+            self.schedule_burst();
+        } else {
+            self.schedule_turn();
+        }
+    }
+
+    /// Writes what waits at once, since the page may be gone soon.
+    pub(crate) fn write_out(&self) {
+        if !self.0.closed.get() {
+            self.turn();
+            self.0.store.borrow().write_out();
+        }
     }
 
     /// Looks at a transport's backlog again, at the end of the task.
@@ -186,6 +206,13 @@ impl Driver {
         if !self.0.turn_scheduled.replace(true) {
             let driver = self.clone();
             spawn_local(async move { driver.turn() });
+        }
+    }
+
+    fn schedule_burst(&self) {
+        self.0.turns.set(self.0.turns.get().wrapping_add(1));
+        if !self.0.burst_scheduled.replace(true) {
+            self.0.burst.post();
         }
     }
 
@@ -273,6 +300,17 @@ impl Driver {
 impl WeakDriver {
     pub(crate) fn upgrade(&self) -> Option<Driver> {
         self.0.upgrade().map(Driver)
+    }
+}
+
+/// Carries out what came of a burst of messages.
+fn burst_over(inner: &Rc<RefCell<Weak<Inner>>>) -> impl FnMut() + 'static {
+    let inner = Rc::clone(inner);
+    move || {
+        if let Some(driver) = inner.borrow().upgrade().map(Driver) {
+            driver.0.burst_scheduled.set(false);
+            driver.turn();
+        }
     }
 }
 

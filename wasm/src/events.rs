@@ -15,13 +15,27 @@ pub(crate) struct Events {
     cores: RefCell<BTreeMap<DiscoveryKey, u32>>,
     connections: RefCell<BTreeMap<ConnectionId, u32>>,
     last_connection: Cell<u32>,
+    listened: Listened,
+}
+
+/// Which of the events that come by the block anyone listens to; the others stay on this side of the border.
+#[derive(Debug, Default)]
+struct Listened {
+    downloads: Cell<bool>,
+    uploads: Cell<bool>,
 }
 
 impl Events {
     /// `listener` is called with the event's name, the core's number, the connection's number (0: none) and what else
     /// there is to say.
     pub(crate) fn new(listener: Function) -> Self {
-        Self { listener, cores: RefCell::default(), connections: RefCell::default(), last_connection: Cell::new(0) }
+        Self {
+            listener,
+            cores: RefCell::default(),
+            connections: RefCell::default(),
+            last_connection: Cell::new(0),
+            listened: Listened::default(),
+        }
     }
 
     /// The number of a core.
@@ -29,6 +43,15 @@ impl Events {
         let mut cores = self.cores.borrow_mut();
         let next = u32::try_from(cores.len()).unwrap_or(u32::MAX).saturating_add(1);
         *cores.entry(discovery_key).or_insert(next)
+    }
+
+    /// Somebody listens to an event that comes by the block, or nobody does any more.
+    pub(crate) fn set_listened(&self, event: &str, listened: bool) {
+        match event {
+            "download" => self.listened.downloads.set(listened),
+            "upload" => self.listened.uploads.set(listened),
+            _ => {}
+        }
     }
 
     /// A number for a connection that outlives its diallings.
@@ -66,10 +89,10 @@ impl Events {
             Event::Truncated { core, length, fork } => {
                 self.of_core("truncate", core, None, &[number(length).into(), number(fork).into()]);
             }
-            Event::Downloaded { core, index, byte_length, connection } => {
+            Event::Downloaded { core, index, byte_length, connection } if self.listened.downloads.get() => {
                 self.of_core("download", core, Some(connection), &[number(index).into(), byte_length.into()]);
             }
-            Event::Uploaded { core, index, byte_length, connection } => {
+            Event::Uploaded { core, index, byte_length, connection } if self.listened.uploads.get() => {
                 self.of_core("upload", core, Some(connection), &[number(index).into(), byte_length.into()]);
             }
             Event::Cleared { core, range } => {
@@ -98,7 +121,10 @@ impl Events {
             Event::Disconnected { connection, .. } => {
                 self.connections.borrow_mut().remove(&connection);
             }
-            Event::UnknownDiscoveryKey { .. } | Event::Resolved { .. } => {}
+            Event::Downloaded { .. }
+            | Event::Uploaded { .. }
+            | Event::UnknownDiscoveryKey { .. }
+            | Event::Resolved { .. } => {}
         }
     }
 

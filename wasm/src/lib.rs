@@ -14,4 +14,5 @@ pub mod hypercore;
 mod promise;
 pub mod start;
 pub mod storage;
+mod task;
 mod transport;

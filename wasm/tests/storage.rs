@@ -7,7 +7,7 @@ use bytes::Bytes;
 use common::{TestStore, code, unique};
 use corestore_core::storage::conformance::{Step, checks, compare};
 use corestore_core::storage::{
-    CoreSlot, Durability, OpId, ReadBatch, RecordKey, StorageOp, StorageReply, WriteBatch, WriteOp,
+    CoreSlot, Durability, OpId, ReadBatch, RecordKey, StorageError, StorageOp, StorageReply, WriteBatch, WriteOp,
 };
 use corestore_wasm::storage::JOURNAL_BYTES;
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
@@ -113,12 +113,12 @@ async fn a_store_of_a_newer_version_is_left_alone() {
 async fn a_damaged_page_is_named_and_gives_no_block() {
     let name = unique("damaged");
     let mut store = TestStore::open(&name, 0).await.unwrap();
-    let blocks = vec![Bytes::from_static(b"sound"); 16];
+    let blocks = vec![Bytes::from_static(b"sound"); 32];
     let batch = |ops| StorageOp::Write(WriteBatch { ops, durability: Durability::Durable });
     let op = store.issue(batch(vec![WriteOp::PutBlocks { core: CoreSlot(0), start: 0, blocks }]));
     store.answer(op).await.unwrap();
     store.close();
-    common::put_row(&name, "blocks", &[0; 12], &[1, 16, 0, 9]).await;
+    common::put_row(&name, "blocks", &[0; 12], &[1, 32, 0, 9]).await;
     let mut store = TestStore::open(&name, 0).await.unwrap();
     let blocks = vec![(CoreSlot(0), 3)];
     let op: OpId = store.issue(StorageOp::Read(ReadBatch { blocks, ..ReadBatch::default() }));
@@ -127,4 +127,51 @@ async fn a_damaged_page_is_named_and_gives_no_block() {
     let op = store.issue(batch(vec![WriteOp::PutRecord(RecordKey(vec![1]), Bytes::new())]));
     store.answer(op).await.unwrap();
     store.close();
+}
+
+#[wasm_bindgen_test]
+async fn no_room_takes_a_suffix_at_most_and_nothing_is_stored_after_it() {
+    let name = unique("full");
+    let put = |byte: u8, durability| {
+        let (core, blocks) = (CoreSlot(0), vec![Bytes::from(vec![byte; 100])]);
+        StorageOp::Write(WriteBatch { ops: vec![WriteOp::PutBlocks { core, start: byte.into(), blocks }], durability })
+    };
+    let read = || {
+        let blocks = (0..4).map(|index| (CoreSlot(0), index)).collect();
+        StorageOp::Read(ReadBatch { blocks, ..ReadBatch::default() })
+    };
+    let present = |reply: StorageReply| match reply {
+        StorageReply::Read(reply) => reply.blocks.iter().map(Option::is_some).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    let mut store = TestStore::open(&name, JOURNAL_BYTES).await.unwrap();
+    let op = store.issue(put(0, Durability::Durable));
+    store.answer(op).await.unwrap();
+
+    // Nobody was promised anything: nothing of it is there, and what comes later is stored.
+    common::refuse_rows(true);
+    let op = store.issue(put(1, Durability::Durable));
+    assert_eq!(store.answer(op).await, Err(StorageError::Full));
+    common::refuse_rows(false);
+    let op = store.issue(put(2, Durability::Durable));
+    store.answer(op).await.unwrap();
+
+    // A promise that cannot be kept: it is still read, and nothing is stored after it.
+    common::refuse_rows(true);
+    let op = store.issue(put(3, Durability::Buffered));
+    store.answer(op).await.unwrap();
+    common::sleep(50).await;
+    common::refuse_rows(false);
+    let op = store.issue(put(1, Durability::Durable));
+    assert_eq!(store.answer(op).await, Err(StorageError::Full));
+    let op = store.issue(read());
+    assert_eq!(present(store.answer(op).await.unwrap()), [true, false, true, true]);
+    store.close();
+    let mut store = TestStore::open(&name, JOURNAL_BYTES).await.unwrap();
+    let op = store.issue(read());
+    assert_eq!(present(store.answer(op).await.unwrap()), [true, false, true, false]);
+    let op = store.issue(put(3, Durability::Durable));
+    store.answer(op).await.unwrap();
+    store.close();
+    common::delete(&name).await;
 }

@@ -5,9 +5,9 @@ const LIMIT = 100_000
 const cleanups = []
 
 /** Runs `body`; whatever happens, everything given to `later` is undone, last first, and the process ends. */
-export async function scenario (body) {
+export async function scenario (body, ms = LIMIT) {
   let code = 1
-  const limit = new Promise((resolve, reject) => setTimeout(reject, LIMIT, new Error(`not done within ${LIMIT / 1000} s`)).unref())
+  const limit = new Promise((resolve, reject) => setTimeout(reject, ms, new Error(`not done within ${ms / 1000} s`)).unref())
   const asked = new Promise((resolve, reject) => process.once('SIGTERM', () => reject(new Error('asked to end'))))
   try {
     await Promise.race([body(), limit, asked])

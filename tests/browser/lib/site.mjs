@@ -1,4 +1,4 @@
-// The built page, served on loopback.
+// The built page, or the package, served on loopback.
 import { readFile } from 'node:fs/promises'
 import http from 'node:http'
 import path from 'node:path'
@@ -6,13 +6,15 @@ import { fileURLToPath } from 'node:url'
 import { later } from './scenario.mjs'
 
 const FOLDER = process.env.SITE ?? fileURLToPath(new URL('../../../target/www', import.meta.url))
+/** The package as npm gets it; its `package.json` will do as a page. */
+export const PACKAGE = process.env.PACKAGE ?? fileURLToPath(new URL('../../../target/wasm-package', import.meta.url))
 const TYPES = { '.html': 'text/html', '.css': 'text/css', '.js': 'text/javascript', '.svg': 'image/svg+xml', '.json': 'application/json', '.wasm': 'application/wasm' }
 
 /** `{ origin, stop }` */
-export async function serveSite () {
+export async function serveSite (folder = FOLDER) {
   const server = http.createServer(async (request, response) => {
     const { pathname } = new URL(request.url, 'http://localhost')
-    const file = path.join(FOLDER, path.normalize(pathname === '/' ? '/index.html' : pathname))
+    const file = path.join(folder, path.normalize(pathname === '/' ? '/index.html' : pathname))
     try {
       const body = await readFile(file)
       response.writeHead(200, { 'content-type': TYPES[path.extname(file)] ?? 'application/octet-stream', 'cache-control': 'no-cache' })

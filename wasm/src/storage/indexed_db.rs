@@ -7,7 +7,7 @@
 //! | `journal` | sequence number, 8 bytes big endian | one write batch, as [`super::journal`] has it |
 //! | `records` | the record's key | the record |
 //! | `nodes` | slot (4 bytes) and page number (8 bytes), big endian | a page of 256 tree indexes ([`super::pages`]) |
-//! | `blocks` | the same | a page of 16 block indexes; a large block is only named there |
+//! | `blocks` | the same | a page of 32 block indexes; a large block is only named there |
 //! | `large` | slot and block index | a block of 16 KiB or more |
 //!
 //! A write batch is one transaction: a journal record, and past the journal the rows of large blocks and the pages of
@@ -134,18 +134,24 @@ impl IndexedDb {
     pub(super) fn flush(&self) {
         self.start_reads();
         let state = self.0.state.borrow();
-        // While a transaction is under way the next one gathers, unless someone waits for it.
-        let wanted = !state.gathered.due.is_empty() || state.writes_in_flight == 0;
+        // While a transaction is under way the next one gathers, unless it has to be on the disk: IndexedDB takes few
+        // large transactions faster than many small ones.
+        let wanted = state.gathered.durable || state.writes_in_flight == 0;
         drop(state);
         if wanted {
             self.issue();
         }
     }
 
-    /// Closes the database after what was given and lets the next owner in.
-    pub(super) fn close(&self) {
+    /// Starts everything that was given so far, at once: the page may be gone soon.
+    pub(super) fn write_out(&self) {
         self.start_reads();
         self.issue();
+    }
+
+    /// Closes the database after what was given and lets the next owner in.
+    pub(super) fn close(&self) {
+        self.write_out();
         self.0.state.borrow_mut().broken = Some(StorageError::Broken("it is closed".into()));
         self.0.database.close();
         self.0.ownership.borrow_mut().take();

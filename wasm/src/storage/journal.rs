@@ -351,7 +351,7 @@ mod tests {
 
     #[wasm_bindgen_test]
     fn whole_pages_and_large_blocks_pass_by_the_journal() {
-        let mut blocks = small(40);
+        let mut blocks = small(100);
         blocks.push(Bytes::from(vec![1; LARGE_BLOCK]));
         let plan = plan(10, blocks);
         let pages: Vec<u64> = plan.pages.iter().map(|(_, page, _)| *page).collect();
@@ -360,24 +360,24 @@ mod tests {
         assert_eq!(
             plan.ops,
             [
-                JournalOp::PutBlocks { core: CORE, start: 10, blocks: small(6) },
-                JournalOp::PutPage { core: CORE, range: 16..32 },
-                JournalOp::PutPage { core: CORE, range: 32..48 },
-                JournalOp::PutBlocks { core: CORE, start: 48, blocks: small(2) },
-                JournalOp::PutLarge { core: CORE, index: 50, length: 16_384 },
+                JournalOp::PutBlocks { core: CORE, start: 10, blocks: small(22) },
+                JournalOp::PutPage { core: CORE, range: 32..64 },
+                JournalOp::PutPage { core: CORE, range: 64..96 },
+                JournalOp::PutBlocks { core: CORE, start: 96, blocks: small(14) },
+                JournalOp::PutLarge { core: CORE, index: 110, length: 16_384 },
             ]
         );
     }
 
     #[wasm_bindgen_test]
     fn a_page_that_was_touched_before_goes_through_the_journal() {
-        let touched = Plan::new(vec![WriteOp::PutBlocks { core: CORE, start: 0, blocks: small(32) }], |_, range| {
-            range.start != 16
+        let touched = Plan::new(vec![WriteOp::PutBlocks { core: CORE, start: 0, blocks: small(64) }], |_, range| {
+            range.start != 32
         });
         assert_eq!(touched.pages.len(), 1);
         let ops = vec![
             WriteOp::DeleteBlocks { core: CORE, range: 3..9 },
-            WriteOp::PutBlocks { core: CORE, start: 0, blocks: small(32) },
+            WriteOp::PutBlocks { core: CORE, start: 0, blocks: small(64) },
         ];
         let plan = Plan::new(ops, |_, _| true);
         assert_eq!(plan.pages.iter().map(|(_, page, _)| *page).collect::<Vec<_>>(), [1]);

@@ -9,7 +9,7 @@ use corestore_core::merkle::{Node, TreeIndex};
 use std::collections::BTreeMap;
 
 /// Blocks whose indexes share a page.
-pub(crate) const BLOCKS_PER_PAGE: u64 = 16;
+pub(crate) const BLOCKS_PER_PAGE: u64 = 32;
 /// Tree indexes that share a page.
 pub(crate) const NODES_PER_PAGE: u64 = 256;
 

@@ -53,6 +53,13 @@ impl Store {
         }
     }
 
+    /// Starts the writes that would gather for a while: the page may be gone soon.
+    pub fn write_out(&self) {
+        if let Self::IndexedDb(store) = self {
+            store.write_out();
+        }
+    }
+
     /// Starts the reads that were gathered since the last call.
     pub fn flush(&self) {
         if let Self::IndexedDb(store) = self {

@@ -11,6 +11,7 @@ use corestore_core::time::Duration;
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::spawn_local;
 use web_sys::{CloseEvent, MessageEvent};
 
 /// A connection's way out, for the driver.
@@ -163,7 +164,8 @@ impl Pipe {
             driver.fact(Input::Closed { connection });
         }
         if let Some(owner) = self.owner.upgrade() {
-            owner.ended(reason);
+            // What the machine says of its end (peers that go) is told first.
+            spawn_local(async move { owner.ended(reason) });
         }
     }
 }

@@ -107,3 +107,14 @@ pub async fn make_newer(name: &str) {
 pub async fn delete(name: &str) {
     script("await opened(indexedDB.deleteDatabase(name))", name, "", &[], &[]).await;
 }
+
+/// From now on, or no more, the browser has no room for a row.
+pub fn refuse_rows(refuse: bool) {
+    let text = "const { prototype } = IDBObjectStore;
+                prototype.realPut ??= prototype.put;
+                prototype.put = refuse
+                  ? () => { throw new DOMException('no room', 'QuotaExceededError') }
+                  : prototype.realPut";
+    let function = js_sys::Function::new_with_args("refuse", text);
+    function.call1(&JsValue::NULL, &refuse.into()).unwrap();
+}
