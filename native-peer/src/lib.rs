@@ -17,7 +17,13 @@
 //! answer is there. Everything runs inside a tokio runtime; none of its features beyond `net` and `time` is needed.
 #![cfg_attr(
     test,
-    allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")
+    allow(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::panic,
+        clippy::cast_possible_truncation,
+        reason = "a test may fail loudly"
+    )
 )]
 
 mod any_store;
@@ -36,6 +42,7 @@ mod proofs;
 mod request;
 pub mod store;
 mod subscription;
+pub mod swarm;
 mod timer;
 pub mod transport;
 

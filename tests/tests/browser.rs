@@ -5,7 +5,7 @@
 
 use corestore_tests::harness::corestore;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -65,7 +65,7 @@ fn scenario(name: &str) {
     assert!(root.join("target/www/index.html").exists(), "the page is not built; run `cargo xtask www` first");
     let mut child = Command::new("node")
         .arg(root.join("tests/browser").join(format!("{name}.mjs")))
-        .env("CORESTORE", program())
+        .env("CORESTORE", corestore())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -75,11 +75,6 @@ fn scenario(name: &str) {
     let succeeded = wait(&mut child);
     let said = [out, err].map(|reader| reader.join().unwrap_or_default()).concat();
     assert!(succeeded, "{name} failed:\n{said}");
-}
-
-/// The native program: the one that is named, or the one that is built for tests.
-fn program() -> PathBuf {
-    std::env::var_os("CORESTORE").map_or_else(|| corestore().to_owned(), PathBuf::from)
 }
 
 /// Whether it ended well. A script bounds itself; one that does not is ended here, politely first, so that it can end

@@ -1,5 +1,5 @@
 //! The IndexedDB store keeps core's contract, also while it folds, and keeps everything when it is opened again.
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test may fail loudly")]
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test may fail loudly")]
 
 mod common;
 

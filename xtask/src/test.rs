@@ -80,7 +80,8 @@ fn wasm_tests(needs: &Needs) -> Result<(Vec<String>, bool), String> {
         Toolchain::Rustup => &[runner],
         Toolchain::Debian => &[Path::new("/usr/bin"), runner],
     };
-    tee(command.env("PATH", path_with(folders)?))
+    // The browser gets time on a busy machine.
+    tee(command.env("WASM_BINDGEN_TEST_TIMEOUT", "300").env("PATH", path_with(folders)?))
 }
 
 fn cargo(args: &[&str]) -> Result<(), String> {

@@ -105,7 +105,7 @@ mod tests {
         assert_eq!(hex.to_uppercase().parse(), Ok(key));
         assert_eq!(hex[1..].parse::<CoreKey>(), Err(InvalidKey::Length(63)));
         assert_eq!(text.replace('k', "l").parse::<CoreKey>(), Err(InvalidKey::Character(3)));
-        assert_eq!(hex.replace('f', "g").parse::<CoreKey>(), Err(InvalidKey::Character(10)));
+        assert_eq!(hex.replace('f', "g").parse::<CoreKey>(), Err(InvalidKey::Character(8)));
     }
 
     proptest! {

@@ -11,6 +11,7 @@ use super::log::{LogPosition, LogWriter, Replay, replay};
 use super::options::{DurabilityLevel, StoreOptions};
 use super::reading::Reading;
 use corestore_core::storage::{Durability, StorageError, StorageOp, StorageReply, Store, WriteBatch, WriteOp};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -82,10 +83,7 @@ impl FileStore {
         let log = if options.read_only {
             None
         } else {
-            for number in segments.keys().filter(|number| **number > replayed.end.segment) {
-                let name = Kind::Log.name(*number);
-                disk.remove(&name).map_err(|error| Fault::io(&name, error))?;
-            }
+            remove_after(disk.as_ref(), &segments, replayed.end.segment)?;
             Some(LogWriter::open(Arc::clone(&disk), replayed.end, options.log_segment_bytes)?)
         };
         let log_bytes = segments.range(from.segment..).map(|(_, size)| *size).sum::<u64>().saturating_sub(from.offset);
@@ -332,6 +330,21 @@ impl Drop for FileStore {
     fn drop(&mut self) {
         drop(self.finish());
     }
+}
+
+/// Removes the log's segments past its end, for good: they must not come back behind what is written from here on. The
+/// last goes first, so that a power cut leaves no gap.
+fn remove_after(disk: &dyn Disk, segments: &BTreeMap<u32, u64>, end: u32) -> Result<(), Fault> {
+    let stale: Vec<u32> = segments.keys().rev().copied().take_while(|number| *number > end).collect();
+    for number in &stale {
+        let name = Kind::Log.name(*number);
+        disk.remove(&name).map_err(|error| Fault::io(&name, error))?;
+    }
+    if stale.is_empty() {
+        return Ok(());
+    }
+    let folder = Kind::Log.folder();
+    disk.sync_folder(folder).map_err(|error| Fault::io(folder, error))
 }
 
 /// A full disk is no reason to fail now when there is room to go on in memory.

@@ -1,4 +1,4 @@
-//! The genuine JavaScript peers of `tests/js`, with their packages under `target/js`.
+//! The genuine JavaScript peers of `tests/js`, with their packages.
 
 use super::paths::{target, workspace};
 use super::process::Process;
@@ -21,32 +21,26 @@ pub fn js_peer(script: &str, arguments: &[&str]) -> Process {
 fn installed() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
-        let folder = target().join("js");
-        fs::create_dir_all(&folder).expect("target can be written");
+        let folder = workspace().join("tests").join("js");
+        fs::create_dir_all(target()).expect("target can be written");
         // Test programs run side by side.
-        let lock = File::create(folder.join(".lock")).expect("target can be written");
+        let lock = File::create(target().join("js.lock")).expect("target can be written");
         lock.lock().expect("files can be locked");
         install(&folder);
         folder
     })
 }
 
+/// As `cargo xtask test` installs them, and with the same note of what was installed.
 fn install(folder: &Path) {
-    let ours = workspace().join("tests").join("js");
-    for entry in fs::read_dir(&ours).expect("tests/js is there").flatten() {
-        if entry.path().extension().is_some_and(|extension| extension == "mjs") {
-            fs::copy(entry.path(), folder.join(entry.file_name())).expect("target can be written");
-        }
-    }
-    let wanted = fs::read(ours.join("package.json")).expect("tests/js/package.json is there");
-    let done = folder.join("node_modules").join(".installed");
+    let wanted = fs::read(folder.join("package.json")).expect("tests/js/package.json is there");
+    let done = folder.join("node_modules").join(".installed-package.json");
     if fs::read(&done).is_ok_and(|installed| installed == wanted) {
         return;
     }
-    fs::write(folder.join("package.json"), &wanted).expect("target can be written");
     let mut npm = Command::new("npm");
     npm.args(["install", "--no-package-lock", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(folder);
     let status = npm.status().expect("npm can be started; Node 20 and npm are needed");
     assert!(status.success(), "npm install failed in {}", folder.display());
-    fs::write(done, wanted).expect("target can be written");
+    fs::write(done, wanted).expect("tests/js can be written");
 }

@@ -18,13 +18,16 @@ pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
 }
 
-/// The program `corestore`, built once a run.
+/// The program `corestore`: the one that `CORESTORE` names, else built once a run.
 ///
 /// # Panics
 /// When it does not build.
 pub fn corestore() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
+        if let Some(built) = std::env::var_os("CORESTORE") {
+            return PathBuf::from(built);
+        }
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut build = Command::new(cargo);
         build.args(["build", "--quiet", "--package", "corestore-peer", "--bin", "corestore"]);

@@ -49,6 +49,7 @@ impl Process {
     ///
     /// # Panics
     /// When there is none in two minutes, or the program ended.
+    #[expect(clippy::panic, reason = "a test fails here, with what the program said")]
     pub fn line(&mut self) -> Value {
         match self.lines.recv_timeout(PATIENCE) {
             Ok(line) => line,

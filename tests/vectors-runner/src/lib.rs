@@ -26,6 +26,7 @@ mod signatures;
 mod stored_core;
 mod streams;
 mod transcripts;
+mod udx;
 mod wire;
 
 pub use json::Value;

@@ -4,7 +4,7 @@ use crate::json::Value;
 use crate::report::Report;
 use crate::{
     big, compact_encoding, corestore, crypto, encryption, flat_tree, manifest, merkle, proofs, protomux, signatures,
-    streams, transcripts, wire,
+    streams, transcripts, udx, wire,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -29,6 +29,7 @@ pub const FILES: &[(&str, Check)] = &[
     ("replication", transcripts::replication),
     ("reorg", transcripts::reorg),
     ("big", big::big),
+    ("udx", udx::udx),
 ];
 
 /// Runs every check on a folder; files that are not there are skipped.

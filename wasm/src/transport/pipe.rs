@@ -40,6 +40,9 @@ pub(crate) trait PipeOwner {
     fn ended(&self, reason: Ending);
 }
 
+/// Called by the transport.
+type Listener = Closure<dyn FnMut(JsValue)>;
+
 /// One byte stream.
 pub(crate) struct Pipe {
     driver: WeakDriver,
@@ -50,7 +53,7 @@ pub(crate) struct Pipe {
     owner: Weak<dyn PipeOwner>,
     connection: Cell<Option<ConnectionId>>,
     over: Cell<bool>,
-    listeners: RefCell<Vec<Closure<dyn FnMut(JsValue)>>>,
+    listeners: RefCell<Vec<Listener>>,
     poll: RefCell<Option<Timer>>,
 }
 

@@ -86,8 +86,11 @@ struct Reader {
 }
 
 pub(crate) async fn run(arguments: ReadArguments) -> Result<ExitCode, Failure> {
-    if arguments.tcp.is_empty() && arguments.ws.is_empty() {
-        return Err(Failure::sentence("give at least one peer to read from: --tcp HOST:PORT or --ws URL"));
+    let dials = !arguments.tcp.is_empty() || !arguments.ws.is_empty();
+    if !dials && arguments.serve.is_none() && arguments.serve_ws.is_none() {
+        let sentence =
+            "give a peer to read from (--tcp HOST:PORT or --ws URL), or a port for peers to dial (--serve PORT)";
+        return Err(Failure::sentence(sentence));
     }
     let mut stop = Stop::new(arguments.timeout)?;
     let store = Corestore::open(&arguments.storage, Options::default()).await?;

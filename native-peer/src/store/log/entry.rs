@@ -61,6 +61,8 @@ pub(in crate::store) fn encode(ops: Vec<WriteOp>, sequence: u64) -> Result<Encod
         let op = encode_op(op, &mut writer, &mut encoded)?;
         encoded.ops.push(op);
     }
+    let size = len64(writer.as_slice().len()).saturating_add(encoded.data_bytes);
+    (size..size.next_multiple_of(ALIGNMENT)).for_each(|_| writer.u8(NOTHING));
     encoded.head = writer.into_vec();
     let ops = encoded.head.get(HEADER_BYTES..).unwrap_or_default();
     let header = Header {
@@ -207,14 +209,15 @@ pub(in crate::store) fn decode(bytes: &[u8], segment: u32, data: u64) -> Result<
     let mut next = data;
     let mut ops = Vec::new();
     while !reader.is_empty() {
-        ops.push(decode_op(&mut reader, segment, &mut next)?);
+        ops.extend(decode_op(&mut reader, segment, &mut next)?);
     }
     Ok(ops)
 }
 
-fn decode_op(reader: &mut Reader<'_>, segment: u32, next: &mut u64) -> Result<LogOp, DecodeError> {
+fn decode_op(reader: &mut Reader<'_>, segment: u32, next: &mut u64) -> Result<Option<LogOp>, DecodeError> {
     let unknown = reader.error("entry: kind of operation");
-    Ok(match reader.u8("entry: kind of operation")? {
+    Ok(Some(match reader.u8("entry: kind of operation")? {
+        NOTHING => return Ok(None),
         PUT_RECORD => LogOp::PutRecord(key(reader)?, Bytes::copy_from_slice(reader.buffer("entry: record")?)),
         DELETE_RECORD => LogOp::DeleteRecord(key(reader)?),
         DELETE_RECORDS => LogOp::DeleteRecords(key(reader)?..key(reader)?),
@@ -234,7 +237,7 @@ fn decode_op(reader: &mut Reader<'_>, segment: u32, next: &mut u64) -> Result<Lo
         }
         DELETE_NODES => LogOp::DeleteNodes { core: CoreSlot(reader.u32("entry: core")?), range: range(reader)? },
         _ => return Err(unknown),
-    })
+    }))
 }
 
 fn key(reader: &mut Reader<'_>) -> Result<RecordKey, DecodeError> {
@@ -286,6 +289,11 @@ const PUT_BLOCKS: u8 = 3;
 const DELETE_BLOCKS: u8 = 4;
 const PUT_NODES: u8 = 5;
 const DELETE_NODES: u8 = 6;
+/// Fills the operations up, so that the next entry begins at a multiple of [`ALIGNMENT`].
+const NOTHING: u8 = 7;
+/// No entry shares fewer bytes than this with a disk sector it begins in: a sector that never reached the disk shows
+/// by so many zeros.
+pub(in crate::store) const ALIGNMENT: u64 = 16;
 
 #[cfg(test)]
 mod tests {
@@ -316,7 +324,9 @@ mod tests {
         assert_eq!(decode(bytes, 4, data).unwrap(), encoded.ops);
         assert_eq!(damaged_block(&encoded.ops, data, b"ab"), None);
         assert_eq!(damaged_block(&encoded.ops, data, b"aB"), Some((data, 2)));
-        for end in 0..bytes.len() {
+        assert!(encoded.size().is_multiple_of(ALIGNMENT));
+        let filled = bytes.iter().rev().take_while(|byte| **byte == NOTHING).count();
+        for end in 0..bytes.len() - filled {
             assert_ne!(decode(&bytes[..end], 4, data).ok(), Some(encoded.ops.clone()));
         }
     }

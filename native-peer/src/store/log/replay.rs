@@ -1,6 +1,6 @@
 //! Reading the log after a checkpoint, and finding where it truly ends.
 
-use super::entry::{self, HEADER_BYTES, Header, LogOp};
+use super::entry::{self, ALIGNMENT, HEADER_BYTES, Header, LogOp};
 use super::segment::{self, Kind};
 use super::window::Window;
 use super::writer::LogPosition;
@@ -171,7 +171,7 @@ fn whole_entry(bytes: &[u8], header: &Header, at: LogPosition) -> Result<Vec<Log
 }
 
 /// True when some disk sector that the `length` bytes at `offset` share is all zeros from there on, as a sector that
-/// never reached the disk reads.
+/// never reached the disk reads. Fewer zeros than [`ALIGNMENT`] occur in what was written, too.
 fn never_written(window: &mut Window, offset: u64, length: u64) -> Result<bool, std::io::Error> {
     let end = offset.saturating_add(length).min(window.size());
     let mut from = offset;
@@ -180,7 +180,7 @@ fn never_written(window: &mut Window, offset: u64, length: u64) -> Result<bool, 
         let until = next.min(window.size());
         let count = until.saturating_sub(from);
         let zeros = window.get(from, count)?.is_some_and(|piece| piece.iter().all(|byte| *byte == 0));
-        if zeros && (count >= LEAST_ZEROS || until == window.size()) {
+        if zeros && (count >= ALIGNMENT || until == window.size()) {
             return Ok(true);
         }
         from = next;
@@ -189,5 +189,3 @@ fn never_written(window: &mut Window, offset: u64, length: u64) -> Result<bool, 
 }
 
 const SECTOR_BYTES: u64 = 512;
-/// Fewer zeros than this occur in what was written, too.
-const LEAST_ZEROS: u64 = 16;
