@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { Corestore, each, sample, treeHash } from './common.mjs'
 
-const GROUP_BYTES = 2 << 20
+const GROUP_BYTES = 64 << 10
 
 export async function run ({ storage, key, pattern, count, length, inflight = 1, seed = 1, 'open-timed': timed }, job) {
   const list = pattern === 'random' ? sample(length, count, seed) : Array.from({ length: count }, (_, at) => at)

@@ -123,4 +123,4 @@ impl Reading {
 }
 
 /// Bytes of blocks held at once, about.
-const GROUP_BYTES: u64 = 2 << 20;
+const GROUP_BYTES: u64 = 64 << 10;
