@@ -153,6 +153,54 @@ pub enum ReadError {
     },
 }
 
+/// Why a proof could not be made, or does not hold.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProofError {
+    /// No tree of the core's length can prove that.
+    #[error("core {core}: {what}")]
+    InvalidRequest {
+        /// Which core.
+        core: CoreKey,
+        /// Names what is wrong with it.
+        what: String,
+    },
+    /// The block, or a tree node on its way, is not stored here.
+    #[error("core {core} does not hold here what was to be proven: download it first")]
+    NotStored {
+        /// Which core.
+        core: CoreKey,
+    },
+    /// The proof is not true of this core; nothing of it was stored.
+    #[error("the proof does not hold for core {core}: {what}")]
+    Invalid {
+        /// Which core.
+        core: CoreKey,
+        /// Names what is wrong with it.
+        what: String,
+    },
+    /// The core was truncated meanwhile, or two histories are signed for it.
+    #[error("core {core} moved to another history meanwhile")]
+    Moved {
+        /// Which core.
+        core: CoreKey,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The handle or the store was closed.
+    #[error("the store is closed")]
+    Closed,
+    /// Anything else the machine says.
+    #[error("core {core}: {error:?}")]
+    Other {
+        /// Which core.
+        core: CoreKey,
+        /// What it says.
+        error: CommandError,
+    },
+}
+
 impl From<Failure> for OpenError {
     fn from(failure: Failure) -> Self {
         match failure {
@@ -175,6 +223,22 @@ impl WriteError {
             Failure::Command(CommandError::OutOfBounds) => Self::OutOfBounds { core },
             Failure::Command(CommandError::Conflict) => Self::Conflict { core },
             Failure::Command(CommandError::Damaged(what)) => Self::Damaged { core, what },
+            Failure::Command(CommandError::Storage(error)) => Self::Storage(error),
+            Failure::Command(error) => Self::Other { core, error },
+        }
+    }
+}
+
+impl ProofError {
+    pub(crate) fn of(core: CoreKey, failure: Failure) -> Self {
+        match failure {
+            Failure::Closed | Failure::Command(CommandError::SessionClosed) => Self::Closed,
+            Failure::Command(CommandError::BadArgument(what)) => Self::InvalidRequest { core, what },
+            Failure::Command(CommandError::NotStored) => Self::NotStored { core },
+            Failure::Command(CommandError::InvalidProof(what)) => Self::Invalid { core, what },
+            Failure::Command(
+                CommandError::Conflict | CommandError::OutOfBounds | CommandError::SnapshotNotAvailable,
+            ) => Self::Moved { core },
             Failure::Command(CommandError::Storage(error)) => Self::Storage(error),
             Failure::Command(error) => Self::Other { core, error },
         }

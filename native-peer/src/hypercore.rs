@@ -2,7 +2,7 @@
 
 use crate::blocks::Blocks;
 use crate::download::Download;
-use crate::error::{OpenError, ReadError, WriteError};
+use crate::error::{OpenError, ProofError, ReadError, WriteError};
 use crate::events::CoreEvent;
 use crate::extension::Extension;
 use crate::machine::Machine;
@@ -254,6 +254,13 @@ impl Hypercore {
 
     pub(crate) fn session(&self) -> &Session {
         &self.0
+    }
+
+    pub(crate) async fn prove(
+        &self,
+        command: impl FnOnce(&mut Sans, SessionId) -> RequestId,
+    ) -> Result<Outcome, ProofError> {
+        self.0.request(command).await.map_err(|failure| ProofError::of(self.0.key, failure))
     }
 
     async fn write(&self, command: impl FnOnce(&mut Sans, SessionId) -> RequestId) -> Result<Outcome, WriteError> {

@@ -40,6 +40,7 @@ mod hypercore;
 pub mod keys;
 mod machine;
 mod options;
+mod proofs;
 mod request;
 pub mod store;
 mod subscription;
@@ -53,12 +54,13 @@ pub use corestore::Corestore;
 pub use corestore_core::corestore::{
     CloseReason, ConnectionId, ConnectionInfo, CoreInfo, DownloadRange, GetOptions, Role, StoredName,
 };
-pub use corestore_core::crypto::{CoreKey, DiscoveryKey, PublicKey};
+pub use corestore_core::crypto::{CoreKey, DiscoveryKey, Hash, PublicKey};
 pub use corestore_core::log::{Audit, AuditFault};
 pub use corestore_core::manifest::Manifest;
+pub use corestore_core::merkle::{Proof, ProofRequest, RequestBlock, RequestSeek, RequestUpgrade};
 pub use corestore_core::storage::StorageError;
 pub use download::Download;
-pub use error::{OpenError, OpenStoreError, ReadError, WriteError};
+pub use error::{OpenError, OpenStoreError, ProofError, ReadError, WriteError};
 pub use events::{CoreEvent, StoreEvent};
 pub use extension::Extension;
 pub use hypercore::{Appended, Hypercore};

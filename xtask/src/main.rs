@@ -1,5 +1,6 @@
 //! `cargo xtask <command>`: builds, demo, tests and checks of the whole project.
 
+mod bench;
 mod command;
 mod demo;
 mod headless;
@@ -22,6 +23,8 @@ const USAGE: &str = "cargo xtask <command>
   wasm             the npm-ready package in target/wasm-package
   www              the reader page in target/www
   vectors DIR      the golden-vector checks on another folder of the same layout
+  bench            our workloads and the npm stack's in one run, interleaved, with the machine's limits
+                   [--json] [--quick] [--rounds N] [append get open replicate live many fan-out sparse proofs]
 
 What a command needs and this machine lacks is installed, with a line that says what and why.";
 
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         ["wasm"] => wasm::run(),
         ["www"] => www::run(),
         ["vectors", folder] => vectors::run(folder),
+        ["bench", words @ ..] => bench::run(words),
         _ => {
             println!("{USAGE}");
             return ExitCode::from(2);

@@ -144,7 +144,7 @@ impl Corestore {
     }
 }
 
-fn command_error(error: LogError) -> CommandError {
+pub(super) fn command_error(error: LogError) -> CommandError {
     match error {
         LogError::NotWritable => CommandError::NotWritable,
         LogError::BlockTooLarge { position, size } => CommandError::BlockTooLarge { position, size },

@@ -3,8 +3,10 @@
 use crate::crypto::{CoreKey, DiscoveryKey, PublicKey};
 use crate::log::Audit;
 use crate::manifest::Manifest;
+use crate::merkle::Proof;
 use crate::storage::{OpId, StorageError, StorageOp, StorageReply};
 use crate::time::Instant;
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -275,8 +277,13 @@ pub enum Outcome {
     Cores(Vec<DiscoveryKey>),
     /// Local names and the cores they name.
     Names(Vec<StoredName>),
-    /// A proof, ready to send (`data` message bytes).
-    Bytes(Bytes),
+    /// A proof of what was asked for.
+    Proof(Box<Proof>),
+    /// A proof holds, and what it proves is stored if it was to be.
+    Proven {
+        /// Blocks of the tree it proves, or ours when it brings no longer one.
+        length: u64,
+    },
     /// What an audit found.
     Audited(Audit),
     /// Done, nothing to tell.
@@ -312,6 +319,10 @@ pub enum CommandError {
     Conflict,
     /// The encryption key given is not the one this core was opened with, or the block is too short to be encrypted.
     WrongEncryptionKey,
+    /// What was asked for is not stored here.
+    NotStored,
+    /// A proof does not hold; names what is wrong.
+    InvalidProof(String),
     /// A stored value cannot be read; names it.
     Damaged(String),
     /// An argument makes no sense; names it.

@@ -13,6 +13,7 @@ mod io;
 pub mod names;
 mod opening;
 mod pending;
+mod proofs;
 mod sessions;
 mod timers;
 mod waiting;

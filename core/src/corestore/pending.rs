@@ -3,11 +3,13 @@
 use super::corestore::Corestore;
 use super::io::{CommandError, Outcome, RequestId, SessionId, StoredName};
 use super::opening::Target;
+use super::proofs::{Checking, Proving};
 use crate::crypto::DiscoveryKey;
 use crate::encoding::Decode;
 use crate::log::{AuditStep, TruncatePlan};
 use crate::replication::{Load, LoadId, Loaded};
 use crate::storage::{OpId, ReadReply, StorageError, StorageReply, keys, records, rows};
+use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
@@ -35,6 +37,10 @@ pub(super) enum Pending {
     Truncate { request: RequestId, core: DiscoveryKey, plan: TruncatePlan },
     /// Nodes for a seek.
     Seek { request: RequestId },
+    /// Rows for a caller's proof.
+    Prove { request: RequestId, proving: Box<Proving> },
+    /// The node a caller's proof hangs on.
+    Check { request: RequestId, checking: Box<Checking> },
     /// Some rows of an audit.
     Audit { request: RequestId, step: AuditStep },
     /// A list of cores.
@@ -73,6 +79,12 @@ impl Corestore {
             }
             (Pending::Seek { request }, Ok(StorageReply::Read(reply))) => {
                 self.seek_loaded(request, &rows::loaded_nodes(&reply));
+            }
+            (Pending::Prove { request, proving }, Ok(StorageReply::Read(reply))) => {
+                self.proof_loaded(request, proving, reply);
+            }
+            (Pending::Check { request, checking }, Ok(StorageReply::Read(reply))) => {
+                self.check_loaded(request, *checking, &rows::loaded_nodes(&reply));
             }
             (Pending::Audit { request, step }, Ok(StorageReply::Read(reply))) => {
                 self.audit_read(request, &step, reply);
@@ -140,6 +152,8 @@ impl Corestore {
             Pending::Write => self.written(Err(error)),
             Pending::Alias { request, .. }
             | Pending::Get { request, .. }
+            | Pending::Prove { request, .. }
+            | Pending::Check { request, .. }
             | Pending::List { request, .. }
             | Pending::Names { request, .. } => self.resolve(request, Err(CommandError::Storage(error))),
             Pending::Seek { request } => self.give_up(request, CommandError::Storage(error)),

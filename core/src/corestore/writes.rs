@@ -47,6 +47,7 @@ pub(super) enum Then {
     Nothing,
     Appended(RequestId),
     Done(RequestId),
+    Proven { request: RequestId, length: u64 },
     Create(Box<Hypercore>),
     Frozen,
     Peer { peer: PeerId, connection: ConnectionId },
@@ -195,6 +196,7 @@ impl Corestore {
                 self.resolve(request, Ok(Outcome::Appended { length, byte_length }));
             }
             Then::Done(request) => self.resolve(request, Ok(Outcome::Done)),
+            Then::Proven { request, length } => self.resolve(request, Ok(Outcome::Proven { length })),
             Then::Nothing | Then::Create(_) | Then::Frozen | Then::Peer { .. } => {}
         }
     }
@@ -209,7 +211,7 @@ impl Corestore {
                 self.dirty_cores.insert(entry.core);
             }
             match entry.then {
-                Then::Appended(request) | Then::Done(request) => {
+                Then::Appended(request) | Then::Done(request) | Then::Proven { request, .. } => {
                     self.resolve(request, Err(CommandError::Storage(error.clone())));
                 }
                 Then::Create(_) => self.open_failed(entry.core, &CommandError::Storage(error.clone())),

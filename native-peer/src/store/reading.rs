@@ -7,9 +7,9 @@ use super::index::items::{PageId, PlacedBlock, decode_page, find_in_page, page_k
 use super::index::overlay::{Known, Overlay, Paged, Touched};
 use super::index::pager::Pager;
 use super::index::scan::{Layers, Rows};
-use super::index::tree;
+use super::index::tree::{self, Root};
 use super::log::segment::{Kind, Segments};
-use super::log::{LogOp, Place};
+use super::log::{Ahead, LogOp, Place};
 use super::units::to_usize;
 use bytes::Bytes;
 use corestore_core::merkle::Node;
@@ -24,6 +24,16 @@ pub(super) struct Reading {
     pub(super) base: Arc<Checkpoint>,
     pub(super) pager: Pager,
     pub(super) log: Segments,
+    ahead: Ahead,
+    recent: Option<Recent>,
+}
+
+/// The page of the tree that was looked at last: reading goes on there more often than not.
+#[derive(Debug)]
+struct Recent {
+    root: Root,
+    key: [u8; 13],
+    page: Option<Bytes>,
 }
 
 impl Reading {
@@ -34,6 +44,8 @@ impl Reading {
             base: Arc::new(base),
             pager: Pager::new(Arc::clone(disk), cache_bytes),
             log: Segments::new(Arc::clone(disk), Kind::Log),
+            ahead: Ahead::default(),
+            recent: None,
         }
     }
 
@@ -67,8 +79,17 @@ impl Reading {
                 Known::Unknown => {}
             }
         }
-        let page = tree::get(&mut self.pager, self.base.root, &page_key::<T>(PageId::of(core, index)))?;
-        Ok(page.and_then(|page| find_in_page(&page, index)))
+        let page = self.page(page_key::<T>(PageId::of(core, index)))?;
+        Ok(page.and_then(|page| find_in_page(page, index)))
+    }
+
+    fn page(&mut self, key: [u8; 13]) -> Result<Option<&Bytes>, Fault> {
+        let root = self.base.root;
+        if self.recent.as_ref().is_none_or(|recent| recent.root != root || recent.key != key) {
+            let page = tree::get(&mut self.pager, root, &key)?;
+            self.recent = Some(Recent { root, key, page });
+        }
+        Ok(self.recent.as_ref().and_then(|recent| recent.page.as_ref()))
     }
 
     /// Where a block is now.
@@ -82,6 +103,15 @@ impl Reading {
 
     /// A block's bytes, checked.
     pub(super) fn block_at(&mut self, place: Place) -> Result<Bytes, Fault> {
+        if self.ahead.follows(place) {
+            if self.ahead.get(place).is_none() {
+                // What cannot be read so is read by itself, which names the fault.
+                drop(self.ahead.fill(place, self.log.get(place.segment)?.as_ref()));
+            }
+            if let Some(bytes) = self.ahead.get(place).filter(|bytes| crc32c::crc32c(bytes) == place.crc) {
+                return Ok(Bytes::copy_from_slice(bytes));
+            }
+        }
         let mut bytes = vec![0; to_usize(place.length)];
         self.log.read(place.segment, place.offset, &mut bytes)?;
         if crc32c::crc32c(&bytes) == place.crc {

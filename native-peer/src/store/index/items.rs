@@ -119,12 +119,10 @@ pub(in crate::store) fn find_in_page<T: Item>(bytes: &[u8], index: u64) -> Optio
 }
 
 /// The key of a page in the tree.
-pub(in crate::store) fn page_key<T: Item>(id: PageId) -> Bytes {
-    let mut key = Vec::with_capacity(13);
-    key.push(T::KIND);
-    key.extend_from_slice(&id.core.0.to_be_bytes());
-    key.extend_from_slice(&id.page.to_be_bytes());
-    Bytes::from(key)
+pub(in crate::store) fn page_key<T: Item>(id: PageId) -> [u8; 13] {
+    let [a, b, c, d] = id.core.0.to_be_bytes();
+    let [e, f, g, h, i, j, k, l] = id.page.to_be_bytes();
+    [T::KIND, a, b, c, d, e, f, g, h, i, j, k, l]
 }
 
 /// The page that a key made by [`page_key`] names.

@@ -132,9 +132,9 @@ impl<T: Item> Pages<T> {
     fn changes(&self, changes: &mut Vec<(Bytes, Change)>, cuts: &mut Vec<(Bytes, Bytes)>) {
         changes.extend(self.pages.iter().map(|(id, items)| {
             let change = if items.is_empty() { Change::Delete } else { Change::Put(encode_page(items)) };
-            (page_key::<T>(*id), change)
+            (shared_key::<T>(*id), change)
         }));
-        cuts.extend(self.cut.iter().map(|(start, end)| (page_key::<T>(*start), page_key::<T>(*end))));
+        cuts.extend(self.cut.iter().map(|(start, end)| (shared_key::<T>(*start), shared_key::<T>(*end))));
     }
 }
 
@@ -276,6 +276,10 @@ impl Touched {
             }
         }
     }
+}
+
+fn shared_key<T: Item>(id: PageId) -> Bytes {
+    Bytes::copy_from_slice(&page_key::<T>(id))
 }
 
 /// Pages that lie wholly in a range of indexes.

@@ -58,6 +58,12 @@ impl Page {
         Some((self.bytes.slice_ref(key), self.bytes.slice_ref(value)))
     }
 
+    /// An entry's value, sharing the page's bytes.
+    pub(in crate::store) fn shared_value(&self, at: usize) -> Option<Bytes> {
+        let (_, value) = self.entry(at)?;
+        Some(self.bytes.slice_ref(value))
+    }
+
     /// The entry of `key`, or where it would be.
     pub(in crate::store) fn search(&self, key: &[u8]) -> Result<usize, usize> {
         let (mut low, mut high) = (0, self.count);

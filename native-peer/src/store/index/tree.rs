@@ -18,7 +18,7 @@ pub(in crate::store) fn get(pager: &mut Pager, root: Root, key: &[u8]) -> Result
         (place, page) = child(pager, place, &page, at)?;
     }
     match page.search(key) {
-        Ok(at) => page.shared_entry(at).map(|(_, value)| Some(value)).ok_or_else(|| unreadable(place)),
+        Ok(at) => page.shared_value(at).map(Some).ok_or_else(|| unreadable(place)),
         Err(_) => Ok(None),
     }
 }
