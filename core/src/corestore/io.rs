@@ -357,6 +357,10 @@ impl fmt::Display for CommandError {
             Self::WrongEncryptionKey => {
                 "the encryption key does not open this core's blocks: open the core with the right one"
             }
+            Self::NotStored => "what was asked for is not stored here: download it first",
+            Self::InvalidProof(what) => {
+                return write!(f, "the proof does not hold: {what}; ask another peer for it");
+            }
             Self::Damaged(what) => {
                 return write!(f, "something stored cannot be read: {what}; clear it and download it again");
             }
