@@ -24,7 +24,8 @@ pub(crate) struct Stored {
 impl Stores {
     /// On the disk the project lies on.
     pub(crate) fn new() -> Result<Self, String> {
-        let folder = project::path("target/bench");
+        // Two runs at once measure little, but must not remove each other's stores.
+        let folder = project::path("target/bench").join(std::process::id().to_string());
         project::remove_folder(&folder)?;
         std::fs::create_dir_all(&folder).map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
         Ok(Self { folder, made: BTreeMap::new(), many: BTreeMap::new(), last: 0 })
