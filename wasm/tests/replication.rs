@@ -72,6 +72,7 @@ async fn a_reader_in_the_same_page_gets_blocks_live_and_keeps_them() {
     let name = unique("reader");
     let (writer_store, _) = open(None).await.unwrap();
     let (reader_store, events) = open(Some(&name)).await.unwrap();
+    reader_store.listen("download", true);
     let writer = named(&writer_store, "log").await;
     append(&writer, &[b"one", b"", b"three"]).await;
     let (a, b) = pipe();

@@ -123,23 +123,23 @@ mod tests {
 
     #[wasm_bindgen_test]
     fn a_removal_takes_whole_pages_as_rows_and_cuts_the_ends() {
-        let plan = layer(&[JournalOp::DeleteBlocks { core: CORE, range: 10..100 }]);
+        let plan = layer(&[JournalOp::DeleteBlocks { core: CORE, range: 10..200 }]);
         assert_eq!(plan.blocks.gone, [(1, 1)..(1, 6)]);
         assert_eq!(plan.blocks.patches.keys().copied().collect::<Vec<_>>(), [(1, 0), (1, 6)]);
         let old = BlockPage::of(0, vec![Bytes::from_static(b"o"); 16]);
         let page = plan.blocks.patches[&(1, 0)].apply(Some(old));
         assert_eq!(page.items().keys().copied().collect::<Vec<_>>(), (0..10).collect::<Vec<_>>());
-        let plan = layer(&[JournalOp::DeleteBlocks { core: CORE, range: 16..u64::MAX }]);
+        let plan = layer(&[JournalOp::DeleteBlocks { core: CORE, range: 32..u64::MAX }]);
         assert_eq!(plan.blocks.gone, [(1, 1)..(1, u64::MAX)]);
         assert!(plan.blocks.patches.is_empty());
     }
 
     #[wasm_bindgen_test]
     fn what_is_put_after_a_removal_starts_from_an_empty_page() {
-        let plan = layer(&[JournalOp::DeleteBlocks { core: CORE, range: 0..100 }, put(17, 2)]);
-        let old = BlockPage::of(16, vec![Bytes::from_static(b"o"); 16]);
+        let plan = layer(&[JournalOp::DeleteBlocks { core: CORE, range: 0..100 }, put(33, 2)]);
+        let old = BlockPage::of(32, vec![Bytes::from_static(b"o"); 32]);
         let page = plan.blocks.patches[&(1, 1)].apply(Some(old));
-        assert_eq!(page.items().keys().copied().collect::<Vec<_>>(), [17, 18]);
+        assert_eq!(page.items().keys().copied().collect::<Vec<_>>(), [33, 34]);
         assert!(plan.blocks.gone.iter().any(|range| range.contains(&(1, 1))));
     }
 

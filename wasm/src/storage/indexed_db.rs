@@ -24,7 +24,7 @@ use super::cache::PageCache;
 use super::database::{Database, Table};
 use super::fold::FoldPlan;
 use super::journal::{self, JournalOp};
-use super::overlay::{Below, Lookup, Overlay, Place};
+use super::overlay::{Lookup, Overlay, Place};
 use super::owner::Ownership;
 use super::pages::{BlockPage, NodePage, Page};
 use super::read::PendingRead;
@@ -309,13 +309,10 @@ impl State {
     ) {
         plan.blocks.gone.iter().for_each(|range| self.cache.blocks.remove_range(range));
         plan.nodes.gone.iter().for_each(|range| self.cache.nodes.remove_range(range));
-        for ((slot, page), blocks) in blocks {
-            let first = BlockPage::range(page).start;
-            // A page that was written whole since is newer than the one just folded.
-            if self.newer.blocks.below.get(&(slot, first)) != Some(Below::Stored) {
-                let size = blocks.size();
-                self.cache.blocks.insert((slot, page), stored(blocks), size);
-            }
+        for (place, blocks) in blocks {
+            // It was not written whole meanwhile: the layer that was being folded touches it.
+            let size = blocks.size();
+            self.cache.blocks.insert(place, stored(blocks), size);
         }
         for (place, nodes) in nodes {
             let size = nodes.items().len().saturating_mul(64);
