@@ -19,6 +19,7 @@ mod progress;
 mod read;
 mod selection;
 mod stop;
+mod swarm;
 mod truncate;
 mod verify;
 mod write;
@@ -53,6 +54,10 @@ enum Command {
     Truncate(truncate::TruncateArguments),
     /// Hash everything again and say where a store is damaged.
     Verify(verify::VerifyArguments),
+    /// Run a private network of nodes on this machine, until standard input ends.
+    Testnet(swarm::TestnetArguments),
+    /// Run one lasting node that others begin with and that passes their handshakes on.
+    Node(swarm::NodeArguments),
 }
 
 #[tokio::main]
@@ -66,6 +71,8 @@ async fn main() -> ExitCode {
         Command::Append(arguments) => append::run(arguments).await,
         Command::Truncate(arguments) => truncate::run(arguments).await,
         Command::Verify(arguments) => verify::run(arguments).await,
+        Command::Testnet(arguments) => swarm::testnet(arguments).await,
+        Command::Node(arguments) => swarm::node(arguments).await,
     };
     match result {
         Ok(code) => code,

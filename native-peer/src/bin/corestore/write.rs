@@ -9,6 +9,7 @@ use crate::input::{Input, Mode};
 use crate::output::{Output, short};
 use crate::selection::{Secret, secret};
 use crate::stop::Stop;
+use crate::swarm::SwarmArguments;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct WriteArguments {
@@ -34,9 +36,8 @@ pub(crate) struct WriteArguments {
     /// Prepare the store and leave.
     #[arg(long)]
     offline: bool,
-    /// Find no peers by the swarm.
-    #[arg(long)]
-    no_swarm: bool,
+    #[command(flatten)]
+    swarm: SwarmArguments,
     /// Append so many blocks of filler first.
     #[arg(long, value_name = "N", default_value_t = 0)]
     append: u64,
@@ -79,8 +80,11 @@ enum Piece {
 }
 
 pub(crate) async fn run(arguments: WriteArguments) -> Result<ExitCode, Failure> {
-    if arguments.tcp.is_none() && arguments.ws.is_none() && !arguments.offline {
-        return Err(Failure::sentence("give --tcp or --ws to serve peers, or --offline to prepare the store only"));
+    let serves = arguments.tcp.is_some() || arguments.ws.is_some() || arguments.swarm.is_wanted();
+    if !serves && !arguments.offline {
+        return Err(Failure::sentence(
+            "give --tcp, --ws or --bootstrap to serve peers, or --offline to prepare the store only",
+        ));
     }
     if let Some(path) = &arguments.preload_file {
         // All of it is looked at before anything is appended.
@@ -120,6 +124,15 @@ impl Writer {
             Some(address) => Some(self.store.listen_websocket(address.to_string()).await?),
             None => None,
         };
+        let [one, ..] = &self.cores;
+        let swarm = match arguments.offline {
+            true => None,
+            false => arguments.swarm.join(&self.store, one.discovery_key()).await?,
+        };
+        if let Some(swarm) = &swarm {
+            // Whoever is told the key finds us from then on.
+            let _ = tokio::time::timeout(ANNOUNCING, swarm.flush()).await;
+        }
         self.introduce(tcp.as_ref(), ws.as_ref())?;
         if arguments.offline {
             return Ok(ExitCode::SUCCESS);
@@ -329,6 +342,8 @@ fn preloaded(line: &str) -> Option<Bytes> {
     BASE64.decode(value.get("value")?.as_str()?).ok().map(Bytes::from)
 }
 
+/// The key is told after so long, whether we are announced or not.
+const ANNOUNCING: Duration = Duration::from_secs(10);
 const NAMES: [&str; 3] = ["core-1", "core-2", "core-3"];
 /// Blocks with fewer bytes go to core-2.
 const SHORT: usize = 5;
