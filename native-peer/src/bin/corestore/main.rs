@@ -13,6 +13,7 @@ mod filler;
 mod follow;
 mod info;
 mod input;
+mod known;
 mod ls;
 mod output;
 mod progress;
@@ -58,6 +59,10 @@ enum Command {
     Testnet(swarm::TestnetArguments),
     /// Run one lasting node that others begin with and that passes their handshakes on.
     Node(swarm::NodeArguments),
+    /// Tell which peers a network names for a core.
+    Lookup(known::KnownArguments),
+    /// Connect to every peer a network names for a core, and tell how, or where it fails.
+    Ping(known::KnownArguments),
 }
 
 #[tokio::main]
@@ -73,6 +78,8 @@ async fn main() -> ExitCode {
         Command::Verify(arguments) => verify::run(arguments).await,
         Command::Testnet(arguments) => swarm::testnet(arguments).await,
         Command::Node(arguments) => swarm::node(arguments).await,
+        Command::Lookup(arguments) => known::lookup(arguments).await,
+        Command::Ping(arguments) => known::ping(arguments).await,
     };
     match result {
         Ok(code) => code,

@@ -12,6 +12,7 @@ use crate::swarm::SwarmArguments;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
+use corestore_peer::swarm::Swarm;
 use corestore_peer::transport::{DialState, Dialer, Listener};
 use corestore_peer::{
     ConnectionId, CoreKey, CoreOptions, Corestore, Download, Hypercore, Options, ReadError, Role, StoreEvent, keys,
@@ -83,6 +84,7 @@ struct Reader {
     progress: Progress,
     /// Connections we dialled that finished their handshake.
     dialled: BTreeSet<ConnectionId>,
+    swarm: Option<Swarm>,
 }
 
 pub(crate) async fn run(arguments: ReadArguments) -> Result<ExitCode, Failure> {
@@ -97,12 +99,16 @@ pub(crate) async fn run(arguments: ReadArguments) -> Result<ExitCode, Failure> {
     let store = Corestore::open(&arguments.storage, Options::default()).await?;
     let output = Output::new(arguments.json);
     let progress = Progress::new(!arguments.json && std::io::stderr().is_terminal());
-    let mut reader = Reader { store: store.clone(), arguments, output, progress, dialled: BTreeSet::new() };
+    let mut reader =
+        Reader { store: store.clone(), arguments, output, progress, dialled: BTreeSet::new(), swarm: None };
     let result = tokio::select! {
         result = reader.work() => result,
         code = stop.wait() => Ok(code),
     };
     let closed = store.close().await;
+    if let Some(swarm) = reader.swarm.take() {
+        swarm.close().await;
+    }
     let code = result?;
     closed?;
     Ok(code)
@@ -116,7 +122,7 @@ impl Reader {
         let first = self.open(key).await?;
         let _listeners = self.serve().await?;
         let _dialers = self.dial();
-        let _swarm = self.arguments.swarm.join(&self.store, first.discovery_key()).await?;
+        self.swarm = self.arguments.swarm.join(&self.store, first.discovery_key()).await?;
         let others = self.named_in(&first, &mut events).await?;
         let json: Vec<Value> = others.iter().map(|key| Value::from(key.to_string())).collect();
         let json = json!({ "event": "otherKeys", "otherKeys": json });

@@ -123,7 +123,7 @@ fn introduce(output: Output, addresses: &[SocketAddrV4]) -> Result<(), Failure> 
     })
 }
 
-async fn member_options(bootstrap: &[Address]) -> Result<MemberOptions, Failure> {
+pub(crate) async fn member_options(bootstrap: &[Address]) -> Result<MemberOptions, Failure> {
     let bootstrap = resolve(bootstrap).await?;
     // A network on this machine is reached from this machine only.
     let local = bootstrap.iter().all(|address| address.ip().is_loopback());
@@ -163,6 +163,6 @@ async fn end_of_input() {
     let _ = over.await;
 }
 
-fn socket_failure(error: std::io::Error) -> Failure {
+pub(crate) fn socket_failure(error: std::io::Error) -> Failure {
     Failure::sentence(format!("cannot open a UDP socket: {error}"))
 }

@@ -13,6 +13,7 @@ use crate::swarm::SwarmArguments;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
+use corestore_peer::swarm::Swarm;
 use corestore_peer::transport::Listener;
 use corestore_peer::{CoreOptions, Corestore, Hypercore, Options, StoreEvent, keys};
 use serde_json::{Value, json};
@@ -21,6 +22,7 @@ use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
+use tokio::sync::OnceCell;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct WriteArguments {
@@ -71,6 +73,7 @@ struct Writer {
     store: Corestore,
     cores: [Hypercore; 3],
     output: Output,
+    swarm: OnceCell<Swarm>,
 }
 
 /// What one piece of input asks for.
@@ -99,6 +102,9 @@ pub(crate) async fn run(arguments: WriteArguments) -> Result<ExitCode, Failure> 
     };
     // Whatever happened, what was acknowledged stays; a first failure is the one to tell.
     let closed = writer.store.close().await;
+    if let Some(swarm) = writer.swarm.into_inner() {
+        swarm.close().await;
+    }
     let code = result?;
     closed?;
     Ok(code)
@@ -110,7 +116,7 @@ impl Writer {
         let key = arguments.encryption_key.as_ref().map(|secret| secret.0);
         let [one, two, three] = NAMES.map(|name| store.get(CoreOptions::name(name).encryption_key(key)));
         let cores = [one.await?, two.await?, three.await?];
-        Ok(Self { store, cores, output: Output::new(arguments.json) })
+        Ok(Self { store, cores, output: Output::new(arguments.json), swarm: OnceCell::new() })
     }
 
     async fn work(&self, arguments: &WriteArguments, truncate: Option<(usize, u64)>) -> Result<ExitCode, Failure> {
@@ -129,7 +135,8 @@ impl Writer {
             true => None,
             false => arguments.swarm.join(&self.store, one.discovery_key()).await?,
         };
-        if let Some(swarm) = &swarm {
+        if let Some(swarm) = swarm {
+            let swarm = self.swarm.get_or_init(|| async { swarm }).await;
             // Whoever is told the key finds us from then on.
             let _ = tokio::time::timeout(ANNOUNCING, swarm.flush()).await;
         }

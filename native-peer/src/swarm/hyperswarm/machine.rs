@@ -170,7 +170,7 @@ impl Hyperswarm {
     pub fn suspend(&mut self) {
         self.suspended = true;
         let announced: Vec<Hash> = self.topics.iter().filter(|(_, topic)| topic.announced).map(|(id, _)| *id).collect();
-        for (_, topic) in &mut self.topics {
+        for topic in self.topics.values_mut() {
             (topic.refreshing, topic.again, topic.announced, topic.refresh_at) = (false, false, false, None);
         }
         self.outputs.extend(announced.into_iter().map(Output::Unannounce));
