@@ -9,12 +9,14 @@ use crate::machine::Machine;
 use crate::options::{CoreOptions, Options};
 use crate::store::FileStore;
 use crate::subscription::Subscription;
+use crate::swarm::wire::Wire;
 use crate::timer;
 use corestore_core::corestore::{
     CloseReason, ConnectionInfo, CoreName, Corestore as Sans, OpenCore, Outcome, Role, StoredName,
 };
 use corestore_core::crypto::{DiscoveryKey, PublicKey};
 use corestore_core::storage::{MemoryStore, StorageError, Store};
+use corestore_core::stream::Split;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -124,7 +126,27 @@ impl Corestore {
     where
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
-        match self.machine.connect(role) {
+        self.start(stream, role, None)
+    }
+
+    /// Replicates every open core over a connection of the swarm, as [`Self::replicate`] does: its handshake is made.
+    ///
+    /// # Errors
+    /// [`Ended`] when the store is closed.
+    pub fn replicate_wire(&self, mut wire: Wire) -> Result<Connection, Ended> {
+        let role = if wire.initiator { Role::Initiator } else { Role::Responder };
+        let Some(split) = wire.split.take() else {
+            let reason = "somebody else holds the keys of this connection".to_owned();
+            return Err(Ended::Closed(CloseReason::Violation(reason)));
+        };
+        self.start(wire, role, Some(split))
+    }
+
+    fn start<S>(&self, stream: S, role: Role, split: Option<Split>) -> Result<Connection, Ended>
+    where
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
+        match self.machine.connect(role, split) {
             Some((id, outgoing)) => Ok(connection::start(&self.machine, id, outgoing, stream)),
             None => Err(Ended::Closed(CloseReason::Local)),
         }

@@ -11,6 +11,7 @@ use corestore_core::corestore::{
 };
 use corestore_core::crypto::DiscoveryKey;
 use corestore_core::storage::{StorageError, StorageOp, StorageReply, Store};
+use corestore_core::stream::Split;
 use corestore_core::time::Instant;
 use std::collections::HashMap;
 use std::fmt;
@@ -150,8 +151,9 @@ impl Machine {
         }
     }
 
-    /// Makes room for a connection and starts its handshake; `None` when the store is closed.
-    pub(crate) fn connect(&self, role: Role) -> Option<(ConnectionId, Arc<Outgoing>)> {
+    /// Makes room for a connection and starts its handshake, or with a `split` goes on after it; `None` when the store
+    /// is closed.
+    pub(crate) fn connect(&self, role: Role, split: Option<Split>) -> Option<(ConnectionId, Arc<Outgoing>)> {
         let now = self.now();
         let mut state = self.lock();
         state.store.as_ref()?;
@@ -159,7 +161,11 @@ impl Machine {
         let connection = ConnectionId(state.last_connection);
         let outgoing = Arc::new(Outgoing::default());
         state.connections.insert(connection, Arc::clone(&outgoing));
-        state.machine.handle_input(now, Input::Opened { connection, role });
+        let opened = match split {
+            Some(split) => Input::Secured { connection, role, split: Box::new(split) },
+            None => Input::Opened { connection, role },
+        };
+        state.machine.handle_input(now, opened);
         self.finish(&mut state, now);
         Some((connection, outgoing))
     }

@@ -1,7 +1,6 @@
 //! One connection: the encrypted stream with the mux on it. Bytes in, channel events out.
 
 use crate::crypto::{DiscoveryKey, PublicKey};
-use crate::entropy::Entropy;
 use crate::protomux::{ChannelId, Mux, MuxError, MuxEvent, MuxLimits};
 use crate::stream::{SecretStream, StreamError, StreamEvent};
 use crate::time::Instant;
@@ -43,11 +42,8 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(initiator: bool, identity: &[u8; 32], entropy: &mut Entropy, now: Instant) -> Self {
-        Self {
-            stream: SecretStream::new(initiator, identity, entropy, now),
-            mux: Mux::new(MuxLimits::default(), &[("hypercore", PROTOCOL)]),
-        }
+    pub(super) fn new(stream: SecretStream) -> Self {
+        Self { stream, mux: Mux::new(MuxLimits::default(), &[("hypercore", PROTOCOL)]) }
     }
 
     pub(super) fn handle_bytes(&mut self, now: Instant, bytes: &Bytes) -> Result<(), ConnectionError> {

@@ -8,6 +8,7 @@ use crate::crypto::{DiscoveryKey, PublicKey, capability};
 use crate::encoding::{Decode, Encode};
 use crate::protomux::ChannelId;
 use crate::replication::{Handshake, Message, PeerId};
+use crate::stream::{SecretStream, Split};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -90,14 +91,18 @@ impl Corestore {
         self.settle();
     }
 
-    pub(super) fn connection_opened(&mut self, id: ConnectionId, role: Role) {
+    pub(super) fn connection_opened(&mut self, id: ConnectionId, role: Role, split: Option<Split>) {
         if self.connections.len() >= self.config.max_connections || self.connections.contains_key(&id) {
             let reason = CloseReason::Violation(String::from("too many connections"));
             self.output(Output::Close { connection: id, reason });
             return;
         }
         let initiator = Self::is_initiator(role);
-        let connection = Connection::new(initiator, &self.identity, &mut self.entropy, self.now);
+        let (entropy, now) = (&mut self.entropy, self.now);
+        let connection = Connection::new(match split {
+            Some(split) => SecretStream::from_split(initiator, split, entropy, now),
+            None => SecretStream::new(initiator, &self.identity, entropy, now),
+        });
         let link = Link {
             connection,
             role,

@@ -97,7 +97,8 @@ impl Corestore {
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         self.now = self.now.max(now);
         match input {
-            Input::Opened { connection, role } => self.connection_opened(connection, role),
+            Input::Opened { connection, role } => self.connection_opened(connection, role, None),
+            Input::Secured { connection, role, split } => self.connection_opened(connection, role, Some(*split)),
             Input::Received { connection, bytes } => self.connection_received(connection, &bytes),
             Input::Writable { connection, backlog } => self.connection_writable(connection, backlog),
             Input::Closed { connection } => self.end_connection(connection, CloseReason::Remote),

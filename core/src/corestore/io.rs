@@ -5,6 +5,7 @@ use crate::log::Audit;
 use crate::manifest::Manifest;
 use crate::merkle::Proof;
 use crate::storage::{OpId, StorageError, StorageOp, StorageReply};
+use crate::stream::Split;
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -43,6 +44,16 @@ pub enum Input {
         connection: ConnectionId,
         /// Who dialled.
         role: Role,
+    },
+    /// A byte stream to a peer is up on which a handshake was made already, HyperDHT's say: the encrypted stream starts
+    /// at its header.
+    Secured {
+        /// Chosen by the driver.
+        connection: ConnectionId,
+        /// Who dialled.
+        role: Role,
+        /// What the handshake gave.
+        split: Box<Split>,
     },
     /// Bytes arrived, in any pieces.
     Received {

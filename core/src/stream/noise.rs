@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use blake2::{Blake2b512, Digest};
 use chacha20poly1305::ChaCha20Poly1305;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use core::fmt;
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use curve25519_dalek::scalar::clamp_integer;
 use sha2::Sha512;
@@ -31,7 +32,8 @@ pub enum Pattern {
 /// A handshake under way.
 pub struct Noise(HandshakeState);
 
-/// What a finished handshake gives.
+/// What a finished handshake gives. `Debug` hides the keys.
+#[derive(Clone)]
 pub struct Split {
     /// Key of what we send.
     pub send: [u8; 32],
@@ -41,6 +43,12 @@ pub struct Split {
     pub hash: [u8; 64],
     /// The other side's key.
     pub remote: PublicKey,
+}
+
+impl fmt::Debug for Split {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Split").field("remote", &self.remote).finish_non_exhaustive()
+    }
 }
 
 /// The handshake cannot go on.

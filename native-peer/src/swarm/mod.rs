@@ -1,10 +1,14 @@
 //! The swarm: how peers find and reach each other over UDP.
 
 pub mod dht_rpc;
+mod driver;
 pub mod hyperdht;
+pub mod hyperswarm;
 pub mod member;
 pub mod udp;
 mod udp_socket;
 pub mod udx;
 pub mod udx_stream;
 pub mod wire;
+
+pub use driver::{AdmitPeer, Connections, Swarm, SwarmConnection, SwarmOptions};

@@ -17,7 +17,32 @@ pub struct UdxStream {
     id: StreamId,
 }
 
+/// Looks at a stream and ends it, without owning it.
+#[derive(Clone, Debug)]
+pub(super) struct Grip {
+    udp: Udp,
+    id: StreamId,
+}
+
+impl Grip {
+    /// Datagrams went both ways.
+    pub(super) fn spoke(&self) -> bool {
+        let stats = self.udp.shared.lock().udx.stats(self.id).unwrap_or_default();
+        stats.packets_received > 0 && stats.packets_sent > 0
+    }
+
+    /// Resets it, if it is still there.
+    pub(super) fn destroy(&self) {
+        self.udp.shared.lock().udx.destroy(self.id);
+        self.udp.shared.notify();
+    }
+}
+
 impl UdxStream {
+    pub(super) fn grip(&self) -> Grip {
+        Grip { udp: self.udp.clone(), id: self.id }
+    }
+
     pub(super) fn new(udp: Udp, id: StreamId) -> Self {
         Self { udp, id }
     }

@@ -13,8 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// A connection that was made: keys are agreed on, the bytes read and written are not sealed yet.
 pub struct Wire {
     stream: UdxStream,
-    /// Goes after the stream.
-    _socket: Option<SocketGuard>,
+    /// Go after the stream.
+    guards: Vec<SocketGuard>,
     /// Its name in events.
     pub connection: ConnectionId,
     /// Starts the secret-stream at its header; `None` when somebody else has the keys.
@@ -61,7 +61,12 @@ impl Drop for SocketGuard {
 impl Wire {
     pub(super) fn new(stream: UdxStream, socket: Option<SocketGuard>, made: Made) -> Self {
         let Made { connection, split, initiator, path, remote_address } = made;
-        Self { stream, _socket: socket, connection, split, initiator, path, remote_address }
+        Self { stream, guards: socket.into_iter().collect(), connection, split, initiator, path, remote_address }
+    }
+
+    /// Does something when it goes.
+    pub(super) fn on_drop(&mut self, act: impl FnOnce() + Send + Sync + 'static) {
+        self.guards.push(SocketGuard::new(act));
     }
 
     /// The far end, as UDX knows it.

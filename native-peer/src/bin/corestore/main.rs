@@ -13,12 +13,14 @@ mod filler;
 mod follow;
 mod info;
 mod input;
+mod known;
 mod ls;
 mod output;
 mod progress;
 mod read;
 mod selection;
 mod stop;
+mod swarm;
 mod truncate;
 mod verify;
 mod write;
@@ -53,6 +55,14 @@ enum Command {
     Truncate(truncate::TruncateArguments),
     /// Hash everything again and say where a store is damaged.
     Verify(verify::VerifyArguments),
+    /// Run a private network of nodes on this machine, until standard input ends.
+    Testnet(swarm::TestnetArguments),
+    /// Run one lasting node that others begin with and that passes their handshakes on.
+    Node(swarm::NodeArguments),
+    /// Tell which peers a network names for a core.
+    Lookup(known::KnownArguments),
+    /// Connect to every peer a network names for a core, and tell how, or where it fails.
+    Ping(known::KnownArguments),
 }
 
 #[tokio::main]
@@ -66,6 +76,10 @@ async fn main() -> ExitCode {
         Command::Append(arguments) => append::run(arguments).await,
         Command::Truncate(arguments) => truncate::run(arguments).await,
         Command::Verify(arguments) => verify::run(arguments).await,
+        Command::Testnet(arguments) => swarm::testnet(arguments).await,
+        Command::Node(arguments) => swarm::node(arguments).await,
+        Command::Lookup(arguments) => known::lookup(arguments).await,
+        Command::Ping(arguments) => known::ping(arguments).await,
     };
     match result {
         Ok(code) => code,

@@ -8,9 +8,11 @@ use crate::output::{Output, preview, short};
 use crate::progress::Progress;
 use crate::selection::{Secret, secret};
 use crate::stop::Stop;
+use crate::swarm::SwarmArguments;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
+use corestore_peer::swarm::Swarm;
 use corestore_peer::transport::{DialState, Dialer, Listener};
 use corestore_peer::{
     ConnectionId, CoreKey, CoreOptions, Corestore, Download, Hypercore, Options, ReadError, Role, StoreEvent, keys,
@@ -45,9 +47,8 @@ pub(crate) struct ReadArguments {
     /// Pass the store on over WebSocket; port 0 is any.
     #[arg(long, value_name = "[HOST:]PORT")]
     serve_ws: Option<Address>,
-    /// Find no peers by the swarm.
-    #[arg(long)]
-    no_swarm: bool,
+    #[command(flatten)]
+    swarm: SwarmArguments,
     /// Ask for whole ranges rather than block by block.
     #[arg(long, value_enum)]
     download: Option<Downloading>,
@@ -83,25 +84,31 @@ struct Reader {
     progress: Progress,
     /// Connections we dialled that finished their handshake.
     dialled: BTreeSet<ConnectionId>,
+    swarm: Option<Swarm>,
 }
 
 pub(crate) async fn run(arguments: ReadArguments) -> Result<ExitCode, Failure> {
     let dials = !arguments.tcp.is_empty() || !arguments.ws.is_empty();
-    if !dials && arguments.serve.is_none() && arguments.serve_ws.is_none() {
-        let sentence =
-            "give a peer to read from (--tcp HOST:PORT or --ws URL), or a port for peers to dial (--serve PORT)";
+    let swarm = arguments.swarm.is_wanted();
+    if !dials && !swarm && arguments.serve.is_none() && arguments.serve_ws.is_none() {
+        let sentence = "give a peer to read from (--tcp HOST:PORT or --ws URL), nodes to find peers through \
+                        (--bootstrap HOST:PORT), or a port for peers to dial (--serve PORT)";
         return Err(Failure::sentence(sentence));
     }
     let mut stop = Stop::new(arguments.timeout)?;
     let store = Corestore::open(&arguments.storage, Options::default()).await?;
     let output = Output::new(arguments.json);
     let progress = Progress::new(!arguments.json && std::io::stderr().is_terminal());
-    let mut reader = Reader { store: store.clone(), arguments, output, progress, dialled: BTreeSet::new() };
+    let mut reader =
+        Reader { store: store.clone(), arguments, output, progress, dialled: BTreeSet::new(), swarm: None };
     let result = tokio::select! {
         result = reader.work() => result,
         code = stop.wait() => Ok(code),
     };
     let closed = store.close().await;
+    if let Some(swarm) = reader.swarm.take() {
+        swarm.close().await;
+    }
     let code = result?;
     closed?;
     Ok(code)
@@ -115,6 +122,7 @@ impl Reader {
         let first = self.open(key).await?;
         let _listeners = self.serve().await?;
         let _dialers = self.dial();
+        self.swarm = self.arguments.swarm.join(&self.store, first.discovery_key()).await?;
         let others = self.named_in(&first, &mut events).await?;
         let json: Vec<Value> = others.iter().map(|key| Value::from(key.to_string())).collect();
         let json = json!({ "event": "otherKeys", "otherKeys": json });
@@ -210,7 +218,7 @@ impl Reader {
             StoreEvent::Connected { connection, public_key } => {
                 let known = self.store.connections();
                 let ours = known.iter().any(|info| info.connection == *connection && info.role == Role::Initiator);
-                if ours {
+                if ours || self.arguments.swarm.is_wanted() {
                     self.dialled.insert(*connection);
                     let json = json!({ "event": "connection", "remotePublicKey": public_key.to_string() });
                     self.print(&json, || format!("connected to peer {}", short(&public_key.0)))?;

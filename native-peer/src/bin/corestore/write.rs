@@ -9,9 +9,11 @@ use crate::input::{Input, Mode};
 use crate::output::{Output, short};
 use crate::selection::{Secret, secret};
 use crate::stop::Stop;
+use crate::swarm::SwarmArguments;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
+use corestore_peer::swarm::Swarm;
 use corestore_peer::transport::Listener;
 use corestore_peer::{CoreOptions, Corestore, Hypercore, Options, StoreEvent, keys};
 use serde_json::{Value, json};
@@ -19,6 +21,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
+use tokio::sync::OnceCell;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct WriteArguments {
@@ -34,9 +38,8 @@ pub(crate) struct WriteArguments {
     /// Prepare the store and leave.
     #[arg(long)]
     offline: bool,
-    /// Find no peers by the swarm.
-    #[arg(long)]
-    no_swarm: bool,
+    #[command(flatten)]
+    swarm: SwarmArguments,
     /// Append so many blocks of filler first.
     #[arg(long, value_name = "N", default_value_t = 0)]
     append: u64,
@@ -70,6 +73,7 @@ struct Writer {
     store: Corestore,
     cores: [Hypercore; 3],
     output: Output,
+    swarm: OnceCell<Swarm>,
 }
 
 /// What one piece of input asks for.
@@ -79,8 +83,11 @@ enum Piece {
 }
 
 pub(crate) async fn run(arguments: WriteArguments) -> Result<ExitCode, Failure> {
-    if arguments.tcp.is_none() && arguments.ws.is_none() && !arguments.offline {
-        return Err(Failure::sentence("give --tcp or --ws to serve peers, or --offline to prepare the store only"));
+    let serves = arguments.tcp.is_some() || arguments.ws.is_some() || arguments.swarm.is_wanted();
+    if !serves && !arguments.offline {
+        return Err(Failure::sentence(
+            "give --tcp, --ws or --bootstrap to serve peers, or --offline to prepare the store only",
+        ));
     }
     if let Some(path) = &arguments.preload_file {
         // All of it is looked at before anything is appended.
@@ -95,6 +102,9 @@ pub(crate) async fn run(arguments: WriteArguments) -> Result<ExitCode, Failure> 
     };
     // Whatever happened, what was acknowledged stays; a first failure is the one to tell.
     let closed = writer.store.close().await;
+    if let Some(swarm) = writer.swarm.into_inner() {
+        swarm.close().await;
+    }
     let code = result?;
     closed?;
     Ok(code)
@@ -106,7 +116,7 @@ impl Writer {
         let key = arguments.encryption_key.as_ref().map(|secret| secret.0);
         let [one, two, three] = NAMES.map(|name| store.get(CoreOptions::name(name).encryption_key(key)));
         let cores = [one.await?, two.await?, three.await?];
-        Ok(Self { store, cores, output: Output::new(arguments.json) })
+        Ok(Self { store, cores, output: Output::new(arguments.json), swarm: OnceCell::new() })
     }
 
     async fn work(&self, arguments: &WriteArguments, truncate: Option<(usize, u64)>) -> Result<ExitCode, Failure> {
@@ -120,6 +130,16 @@ impl Writer {
             Some(address) => Some(self.store.listen_websocket(address.to_string()).await?),
             None => None,
         };
+        let [one, ..] = &self.cores;
+        let swarm = match arguments.offline {
+            true => None,
+            false => arguments.swarm.join(&self.store, one.discovery_key()).await?,
+        };
+        if let Some(swarm) = swarm {
+            let swarm = self.swarm.get_or_init(|| async { swarm }).await;
+            // Whoever is told the key finds us from then on.
+            let _ = tokio::time::timeout(ANNOUNCING, swarm.flush()).await;
+        }
         self.introduce(tcp.as_ref(), ws.as_ref())?;
         if arguments.offline {
             return Ok(ExitCode::SUCCESS);
@@ -329,6 +349,8 @@ fn preloaded(line: &str) -> Option<Bytes> {
     BASE64.decode(value.get("value")?.as_str()?).ok().map(Bytes::from)
 }
 
+/// The key is told after so long, whether we are announced or not.
+const ANNOUNCING: Duration = Duration::from_secs(10);
 const NAMES: [&str; 3] = ["core-1", "core-2", "core-3"];
 /// Blocks with fewer bytes go to core-2.
 const SHORT: usize = 5;

@@ -1,0 +1,168 @@
+//! The swarm as commands use it: nodes to begin with, a private network of them, and what it knows.
+
+use crate::address::Address;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::stop::Stop;
+use corestore_peer::swarm::dht_rpc::Config;
+use corestore_peer::swarm::hyperswarm::JoinOptions;
+use corestore_peer::swarm::member::{Member, MemberOptions};
+use corestore_peer::swarm::{Swarm, SwarmOptions};
+use corestore_peer::{Corestore, DiscoveryKey};
+use serde_json::{Value, json};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::process::ExitCode;
+use tokio::sync::oneshot;
+
+/// Arguments of commands that find peers by the swarm.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SwarmArguments {
+    /// Find peers by the swarm, through these nodes of it. Without them no swarm is joined.
+    #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',')]
+    bootstrap: Vec<Address>,
+    /// Find no peers by the swarm.
+    #[arg(long, conflicts_with = "bootstrap")]
+    no_swarm: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct TestnetArguments {
+    /// How many nodes.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    nodes: u16,
+    /// Print one JSON object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct NodeArguments {
+    /// The address by which others reach the node.
+    #[arg(long, value_name = "ADDRESS")]
+    host: Ipv4Addr,
+    /// Its UDP port.
+    #[arg(long, value_name = "PORT", default_value_t = 49_737)]
+    port: u16,
+    /// Nodes of the network to become part of; without them the node begins one.
+    #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',')]
+    bootstrap: Vec<Address>,
+    /// Print one JSON object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+impl SwarmArguments {
+    /// A swarm is to be joined.
+    pub(crate) fn is_wanted(&self) -> bool {
+        !self.bootstrap.is_empty() && !self.no_swarm
+    }
+
+    /// Joins a core's topic, if that is wanted, and replicates with whoever is found. Holding the swarm keeps it.
+    pub(crate) async fn join(&self, store: &Corestore, core: DiscoveryKey) -> Result<Option<Swarm>, Failure> {
+        if !self.is_wanted() {
+            return Ok(None);
+        }
+        let options = SwarmOptions { member: member_options(&self.bootstrap).await?, ..SwarmOptions::default() };
+        let (swarm, connections) = Swarm::start(options).map_err(socket_failure)?;
+        connections.replicate(store.clone());
+        swarm.join(core, JoinOptions::default());
+        Ok(Some(swarm))
+    }
+}
+
+/// `corestore testnet`: a private DHT on this machine, until standard input ends or a signal comes.
+pub(crate) async fn testnet(arguments: TestnetArguments) -> Result<ExitCode, Failure> {
+    let mut stop = Stop::new(0)?;
+    let mut nodes = Vec::new();
+    let mut addresses: Vec<SocketAddrV4> = Vec::new();
+    for _ in 0..arguments.nodes {
+        let port = free_port().map_err(socket_failure)?;
+        let first = addresses.first().copied().into_iter().collect();
+        let node = start_node(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port), Ipv4Addr::LOCALHOST, first).await?;
+        addresses.push(SocketAddrV4::new(Ipv4Addr::LOCALHOST, node.port()));
+        nodes.push(node);
+    }
+    introduce(Output::new(arguments.json), &addresses)?;
+    let code = tokio::select! {
+        code = stop.wait() => code,
+        () = end_of_input() => ExitCode::SUCCESS,
+    };
+    drop(nodes);
+    Ok(code)
+}
+
+/// `corestore node`: one lasting node, until a signal comes.
+pub(crate) async fn node(arguments: NodeArguments) -> Result<ExitCode, Failure> {
+    let mut stop = Stop::new(0)?;
+    let address = SocketAddrV4::new(arguments.host, arguments.port);
+    let bind = if arguments.host.is_loopback() { arguments.host } else { Ipv4Addr::UNSPECIFIED };
+    let node = start_node(address, bind, resolve(&arguments.bootstrap).await?).await?;
+    introduce(Output::new(arguments.json), &[SocketAddrV4::new(arguments.host, node.port())])?;
+    Ok(stop.wait().await)
+}
+
+async fn start_node(address: SocketAddrV4, bind: Ipv4Addr, bootstrap: Vec<SocketAddrV4>) -> Result<Member, Failure> {
+    let node = Config { bootstrap, ..Config::bootstrapper(address) };
+    let options = MemberOptions { host: bind, port: address.port(), node, ..MemberOptions::default() };
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| Failure::sentence(format!("no random bytes: {error}")))?;
+    let member = Member::start(options, seed).map_err(socket_failure)?;
+    if member.port() != address.port() {
+        return Err(Failure::sentence(format!("UDP port {} is taken; give another by --port", address.port())));
+    }
+    member.bootstrapped().await;
+    Ok(member)
+}
+
+fn introduce(output: Output, addresses: &[SocketAddrV4]) -> Result<(), Failure> {
+    let json = |at: &SocketAddrV4| json!({ "host": at.ip().to_string(), "port": at.port() });
+    let bootstrap: Vec<Value> = addresses.iter().map(json).collect();
+    output.print(&json!({ "bootstrap": bootstrap }), || {
+        let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        format!("--bootstrap {}", texts.join(","))
+    })
+}
+
+pub(crate) async fn member_options(bootstrap: &[Address]) -> Result<MemberOptions, Failure> {
+    let bootstrap = resolve(bootstrap).await?;
+    // A network on this machine is reached from this machine only.
+    let local = bootstrap.iter().all(|address| address.ip().is_loopback());
+    let host = if local { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
+    Ok(MemberOptions { host, node: Config { bootstrap, ..Config::default() }, ..MemberOptions::default() })
+}
+
+async fn resolve(addresses: &[Address]) -> Result<Vec<SocketAddrV4>, Failure> {
+    let mut resolved = Vec::new();
+    for address in addresses {
+        let text = address.to_string();
+        let found = tokio::net::lookup_host(&text).await;
+        let found = found.map_err(|error| Failure::sentence(format!("cannot find node {text}: {error}")))?;
+        let before = resolved.len();
+        resolved.extend(found.filter_map(|address| match address {
+            SocketAddr::V4(address) => Some(address),
+            SocketAddr::V6(_) => None,
+        }));
+        if resolved.len() == before {
+            return Err(Failure::sentence(format!("node {text} has no IPv4 address; the DHT speaks IPv4 only")));
+        }
+    }
+    Ok(resolved)
+}
+
+fn free_port() -> std::io::Result<u16> {
+    Ok(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+/// A thread of its own waits: one of the runtime's would keep the program.
+async fn end_of_input() {
+    let (sender, over) = oneshot::channel::<()>();
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        drop(sender);
+    });
+    let _ = over.await;
+}
+
+pub(crate) fn socket_failure(error: std::io::Error) -> Failure {
+    Failure::sentence(format!("cannot open a UDP socket: {error}"))
+}
