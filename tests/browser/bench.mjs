@@ -1,5 +1,5 @@
 // The browser's rows of the speed table, beside what raw IndexedDB writes reach in the same run. Not a test: it asserts
-// what arrived, never a time. `CORESTORE=… node bench.mjs [--rounds 3] [--json] [--profile FILE] [--worker]`
+// what arrived, never a time. `CORESTORE=… node bench.mjs [--rounds 3] [--json] [--profile FILE]`
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
@@ -15,7 +15,7 @@ import { PACKAGE, serveSite } from './lib/site.mjs'
 import { inPage } from './lib/workloads.mjs'
 
 const { values: given } = parseArgs({
-  options: { rounds: { type: 'string', default: '3' }, json: { type: 'boolean' }, profile: { type: 'string' }, worker: { type: 'boolean' } }
+  options: { rounds: { type: 'string', default: '3' }, json: { type: 'boolean' }, profile: { type: 'string' } }
 })
 const ROUNDS = Number(given.rounds)
 const SIZES = [{ name: '20k × 1 KiB', count: 20_000, size: 1024 }, { name: '1k × 64 KiB', count: 1000, size: 65_536 }]
@@ -29,7 +29,7 @@ await scenario(async () => {
   for (const workload of SIZES) {
     const writer = await preloaded(workload)
     for (let round = 0; round < ROUNDS; round++) {
-      await measure(context, origin, { ...workload, url: writer.url, key: writer.other[1], worker: Boolean(given.worker) }, round)
+      await measure(context, origin, { ...workload, url: writer.url, key: writer.other[1] }, round)
     }
     await writer.stop()
   }
