@@ -45,7 +45,11 @@ impl Needs {
 
 fn wasm_lints(toolchain: Toolchain) -> Result<(), String> {
     // Debian's toolchain may come without clippy; the compiler's own lints are checked then.
-    let has_clippy = capture(toolchain.cargo()?.args(["clippy", "--version"])).is_some();
+    // Rustup's would be found beside it, and it does not fit another compiler.
+    let has_clippy = match toolchain {
+        Toolchain::Rustup => capture(toolchain.cargo()?.args(["clippy", "--version"])).is_some(),
+        Toolchain::Debian => Path::new("/usr/bin/cargo-clippy").exists(),
+    };
     let mut command = toolchain.cargo()?;
     command.args([if has_clippy { "clippy" } else { "check" }, "--all-targets", "--quiet", "--target"]);
     command.args([wasm_target::TARGET, "--manifest-path"]).arg(project::path("wasm/Cargo.toml"));
