@@ -257,3 +257,28 @@ fn the_wrong_key_for_a_discovery_key_is_no_use_and_unknown_cores_are_rejected() 
     let stored = world.hosts[0].machine.list();
     assert_eq!(world.hosts[0].answer(stored), Some(Ok(Outcome::Cores(vec![info.discovery_key]))));
 }
+
+#[test]
+fn a_byte_before_the_first_stored_block_is_sought_over_there() {
+    let mut world = World::new(2);
+    let (writer, info) = world.hosts[0].open(OpenCore::name("core-1"));
+    for i in 0..20_usize {
+        world.hosts[0].append(writer, &[format!("block {i}").as_bytes()]);
+    }
+    let (reader, _) = world.hosts[1].open(OpenCore::key(info.key));
+    world.connect(1, 0);
+    world.run();
+    for index in [3, 2, 4, 5, 18, 19] {
+        world.hosts[1].machine.get(reader, index, GetOptions::default());
+        world.run();
+    }
+    world.hosts[0].append(writer, &[b"block 20", b"block 21"]);
+    world.run();
+    for index in [20, 21] {
+        world.hosts[1].machine.get(reader, index, GetOptions::default());
+        world.run();
+    }
+    let sought = world.hosts[1].machine.seek(reader, 3);
+    world.run();
+    assert_eq!(world.hosts[1].answer(sought), Some(Ok(Outcome::Sought(Some((0, 3))))));
+}

@@ -16,6 +16,3 @@ pub mod start;
 pub mod storage;
 mod task;
 mod transport;
-
-#[cfg(test)]
-wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_browser);

@@ -74,14 +74,21 @@ impl Replicator {
     }
 
     fn go_on_serving(&mut self, view: &CoreView<'_>, peer: PeerId, mut serving: Serving) {
-        let mut nodes = serving.plan.needs(&serving.nodes);
-        nodes.retain(|index| match self.recent.get(*index) {
-            Some(node) => {
-                serving.nodes.insert(*node);
-                false
+        let nodes = loop {
+            // What is remembered may lead to further needs: a seek goes down level by level.
+            let mut needs = serving.plan.needs(&serving.nodes);
+            let all = needs.len();
+            needs.retain(|index| match self.recent.get(*index) {
+                Some(node) => {
+                    serving.nodes.insert(*node);
+                    false
+                }
+                None => true,
+            });
+            if !needs.is_empty() || all == 0 {
+                break needs;
             }
-            None => true,
-        });
+        };
         let blocks: Vec<u64> =
             serving.plan.block().filter(|index| !serving.blocks.contains_key(index)).into_iter().collect();
         if nodes.is_empty() && blocks.is_empty() {
