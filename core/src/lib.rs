@@ -9,7 +9,7 @@
 //! 2. [`log`]
 //! 3. [`storage`]
 //! 4. [`stream`], [`protomux`] (import floor 0 only)
-//! 5. [`replication`], [`dht`] (imports floors 0 and 4 only)
+//! 5. [`replication`], [`dht`] and [`hyperswarm`] (import floors 0 and 4 only)
 //! 6. [`corestore`]
 #![no_std]
 #![warn(clippy::alloc_instead_of_core, clippy::std_instead_of_core)]
@@ -36,6 +36,7 @@ pub mod dht;
 pub mod encoding;
 pub mod entropy;
 pub mod flat_tree;
+pub mod hyperswarm;
 pub mod log;
 pub mod manifest;
 pub mod merkle;

@@ -19,6 +19,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("protomux", 4),
     ("replication", 5),
     ("dht", 5),
+    ("hyperswarm", 5),
     ("corestore", 6),
 ];
 

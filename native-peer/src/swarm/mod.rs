@@ -3,7 +3,6 @@
 pub mod dht_rpc;
 mod driver;
 pub mod hyperdht;
-pub mod hyperswarm;
 pub mod member;
 pub mod udp;
 mod udp_socket;
@@ -11,4 +10,5 @@ pub mod udx;
 pub mod udx_stream;
 pub mod wire;
 
+pub use corestore_core::hyperswarm;
 pub use driver::{AdmitPeer, Connections, Swarm, SwarmConnection, SwarmOptions};

@@ -3,12 +3,13 @@
 use super::config::Config;
 use super::peer::{Peer, Priority};
 use super::topic::{JoinOptions, Topic};
-use corestore_core::crypto::{Hash, PublicKey};
-use corestore_core::dht::PeerRecord;
-use corestore_core::entropy::Entropy;
-use corestore_core::time::{Duration, Instant};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::SocketAddrV4;
+use crate::crypto::{Hash, PublicKey};
+use crate::dht::PeerRecord;
+use crate::entropy::Entropy;
+use crate::time::{Duration, Instant};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+use core::net::SocketAddrV4;
 
 /// Names a connection, from its first try to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -222,7 +223,7 @@ impl Hyperswarm {
         let Some(joined) = self.topics.get_mut(&topic).filter(|topic| topic.refreshing) else { return };
         joined.refreshing = false;
         joined.refresh_at = Some(at);
-        if std::mem::take(&mut joined.again) {
+        if core::mem::take(&mut joined.again) {
             self.refresh(topic);
         }
     }
@@ -430,6 +431,7 @@ impl Hyperswarm {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec;
 
     const TOPIC: Hash = Hash([7; 32]);
 

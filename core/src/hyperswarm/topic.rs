@@ -1,6 +1,6 @@
 //! One topic that was joined (`hyperswarm/lib/peer-discovery.js`).
 
-use corestore_core::time::Instant;
+use crate::time::Instant;
 
 /// How a topic is joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Every limit of a swarm, with its unit.
 
-use corestore_core::time::Duration;
+use crate::time::Duration;
 
 /// How a swarm behaves. The defaults are the reference's, except where a field says otherwise.
 #[derive(Clone, Debug)]
