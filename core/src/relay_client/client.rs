@@ -39,6 +39,7 @@ pub struct RelayClient {
     pub(super) signature_budget: Budget,
     heard_at: Instant,
     pinged: bool,
+    relay_key: Option<PublicKey>,
     outputs: VecDeque<Output>,
 }
 
@@ -68,6 +69,7 @@ impl RelayClient {
             signature_budget: Budget::new(now, config.signatures_each_second),
             heard_at: now,
             pinged: false,
+            relay_key: None,
             outputs: VecDeque::new(),
             config,
             key_pair,
@@ -111,6 +113,7 @@ impl RelayClient {
         use DhtRelayMessage as M;
         match message {
             M::Ping => self.send(&M::Pong),
+            M::Handshake { public_key } => self.relay_key = Some(public_key),
             M::Open { alias, remote_alias, handshake } => self.opened(alias, StreamId(remote_alias), handshake),
             M::Connection { alias, server_alias, remote_public_key, handshake } => {
                 self.called(alias, server_alias, remote_public_key, handshake);
@@ -137,6 +140,11 @@ impl RelayClient {
             // What only clients say.
             _ => {}
         }
+    }
+
+    /// The key of the relay itself, once it said one: some are peers too. Only a handshake proves it.
+    pub fn relay_key(&self) -> Option<PublicKey> {
+        self.relay_key
     }
 
     /// Whether this peer's calls are refused.

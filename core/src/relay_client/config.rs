@@ -1,5 +1,6 @@
 //! Every limit of a relay's client, with its unit.
 
+use crate::hyperswarm;
 use crate::time::Duration;
 
 /// What a relay may use of us, and how long it may take.
@@ -51,4 +52,9 @@ impl Default for Config {
             listen_time: Duration::from_secs(10),
         }
     }
+}
+
+/// How a swarm behaves that lives as long as a page is open: alone, it looks again soon.
+pub fn page_swarm() -> hyperswarm::Config {
+    hyperswarm::Config { alone_interval: Some(Duration::from_secs(5)), ..hyperswarm::Config::default() }
 }

@@ -11,6 +11,6 @@ mod streams;
 mod swarm;
 
 pub use client::RelayClient;
-pub use config::Config;
+pub use config::{Config, page_swarm};
 pub use io::{Output, QueryId, RelayError, StreamId};
-pub use swarm::{RelayedSwarm, SwarmOutput, page_swarm};
+pub use swarm::{RelayedSwarm, SwarmOutput};

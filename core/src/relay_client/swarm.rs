@@ -7,7 +7,7 @@ use crate::crypto::{Hash, KeyPair, PublicKey};
 use crate::entropy::Entropy;
 use crate::hyperswarm::{self, Admission, Hyperswarm, JoinOptions, LinkId, Status};
 use crate::stream::Split;
-use crate::time::{Duration, Instant};
+use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
@@ -30,6 +30,8 @@ pub enum SwarmOutput {
         split: Box<Split>,
         /// Topics under which the peer was found; none when it called.
         topics: Vec<Hash>,
+        /// The peer is the relay itself.
+        relay: bool,
     },
     /// Bytes from a peer, in any pieces.
     Data {
@@ -409,7 +411,8 @@ impl RelayedSwarm {
 
     fn hand_out(&mut self, link: LinkId, initiator: bool, split: Box<Split>) {
         let topics = self.swarm.topics_of(&split.remote);
-        self.outputs.push_back(SwarmOutput::Connected { link, initiator, split, topics });
+        let relay = self.relay.as_ref().and_then(RelayClient::relay_key) == Some(split.remote);
+        self.outputs.push_back(SwarmOutput::Connected { link, initiator, split, topics, relay });
     }
 
     fn lost(&mut self, now: Instant, stream: StreamId, reason: Option<String>) {
@@ -420,9 +423,4 @@ impl RelayedSwarm {
             self.outputs.push_back(SwarmOutput::Closed { link, reason });
         }
     }
-}
-
-/// How a swarm behaves that lives as long as a page is open: alone, it looks again soon.
-pub fn page_swarm() -> hyperswarm::Config {
-    hyperswarm::Config { alone_interval: Some(Duration::from_secs(5)), ..hyperswarm::Config::default() }
 }

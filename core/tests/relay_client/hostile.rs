@@ -59,10 +59,6 @@ impl Duel {
         self.world.relay.heard[before..].iter().map(|(_, message)| message.clone()).collect()
     }
 
-    fn heard(&self) -> &M {
-        &self.world.relay.heard.last().unwrap().1
-    }
-
     /// A server of the client's that is known at the relay as 500; gives the client's number.
     fn listening(&mut self) -> u32 {
         // The relay's own answer to `listen` asks for a signature and says the number.
@@ -224,8 +220,9 @@ fn a_lookup_is_not_filled_without_end() {
     duel.client.lookup(Instant::ZERO, TOPIC).unwrap();
     while duel.client.poll_output().is_some() {}
     let node = Contact { id: None, address: ADDRESS };
-    let peers =
-        |from: u8| (0..200).map(move |key| PeerRecord { public_key: PublicKey([from ^ key; 32]), relay_addresses: vec![] });
+    let peers = |from: u8| {
+        (0..200).map(move |key| PeerRecord { public_key: PublicKey([from ^ key; 32]), relay_addresses: vec![] })
+    };
     for from in 0..50 {
         let data = Announcers { token: TOKEN, from: node, to: node, peers: peers(from).collect() };
         duel.say(&M::Result { id: 1, data: data.to_bytes().into() });

@@ -68,7 +68,10 @@ impl World {
 
     /// Until nothing moves.
     pub(crate) fn run(&mut self) {
-        while (0..self.members.len()).fold(false, |moved, number| self.step(number) || moved) {}
+        let mut moved = true;
+        while moved {
+            moved = (0..self.members.len()).filter(|number| self.step(*number)).count() > 0;
+        }
     }
 
     /// To the next deadline, and on.
