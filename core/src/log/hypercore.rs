@@ -150,7 +150,7 @@ impl Hypercore {
                 continue;
             }
             if let Some(bits) = self.staged.bitfield.page(page) {
-                changes.push(Change::PutPage { page, bits: alloc::boxed::Box::new(*bits) });
+                changes.push(Change::PutPage { page, bits });
             }
         }
     }
