@@ -1,6 +1,6 @@
 //! Which blocks are stored: one bit a block, in pages of 32,768 bits (`hypercore/lib/bitfield.js`).
 
-use super::bitfield_page::Page;
+use super::bitfield_page::{Page, fill};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -136,9 +136,10 @@ impl Bitfield {
         if of_prefix.start >= of_prefix.end && bits.is_none() {
             return None;
         }
-        let mut whole = bits.cloned().unwrap_or_default();
-        whole.set_range(of_prefix, true);
-        Some(whole.to_bytes())
+        let mut bytes = Box::new([0; PAGE_BYTES]);
+        bits.into_iter().for_each(|bits| bits.add_to(&mut bytes));
+        fill(&mut bytes, &of_prefix, true);
+        Some(bytes)
     }
 
     /// Sets a whole page from bytes; missing bytes are clear, more than a page are ignored.

@@ -30,9 +30,9 @@ impl Default for Page {
 impl Page {
     /// Missing bytes are clear, more than a page are ignored.
     pub(super) fn from_bytes(bytes: &[u8]) -> Self {
-        let mut bits = Bits::new(0);
+        let mut bits = Bits::clear();
         bits.bytes.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-        bits.set = bits.count(0..PAGE_BITS);
+        bits.set = bits.bytes.iter().map(|byte| u64::from(byte.count_ones())).sum();
         match bits.to_runs() {
             Some(runs) => Self::Runs(runs),
             None => Self::Bits(bits),
@@ -40,13 +40,13 @@ impl Page {
         .smallest()
     }
 
-    /// Least significant bit first.
-    pub(super) fn to_bytes(&self) -> Box<[u8; PAGE_BYTES]> {
-        Box::new(match self {
-            Self::Full => [0xff; PAGE_BYTES],
-            Self::Runs(runs) => Bits::of(runs).bytes,
-            Self::Bits(bits) => bits.bytes,
-        })
+    /// Adds its bits to a page's bytes, least significant bit first.
+    pub(super) fn add_to(&self, bytes: &mut [u8; PAGE_BYTES]) {
+        match self {
+            Self::Full => bytes.fill(0xff),
+            Self::Runs(runs) => runs.iter().for_each(|run| fill(bytes, &run, true)),
+            Self::Bits(bits) => bytes.iter_mut().zip(&bits.bytes).for_each(|(to, from)| *to |= from),
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -142,13 +142,12 @@ impl Page {
 }
 
 impl Bits {
-    /// Every byte `byte`, which is all clear or all set.
-    fn new(byte: u8) -> Box<Self> {
-        Box::new(Self { bytes: [byte; PAGE_BYTES], set: if byte == 0 { 0 } else { PAGE_BITS } })
+    fn clear() -> Box<Self> {
+        Box::new(Self { bytes: [0; PAGE_BYTES], set: 0 })
     }
 
     fn of(runs: &Runs) -> Box<Self> {
-        let mut bits = Self::new(0);
+        let mut bits = Self::clear();
         runs.iter().for_each(|run| bits.set_range(run, true));
         bits
     }
@@ -176,11 +175,7 @@ impl Bits {
 
     fn set_range(&mut self, range: Range<u64>, value: bool) {
         let before = self.count(range.clone());
-        for (at, mask) in masks(range.clone()) {
-            if let Some(byte) = usize::try_from(at).ok().and_then(|at| self.bytes.get_mut(at)) {
-                *byte = if value { *byte | mask } else { *byte & !mask };
-            }
-        }
+        fill(&mut self.bytes, &range, value);
         let after = if value { range.end.saturating_sub(range.start) } else { 0 };
         self.set = self.set.saturating_sub(before).saturating_add(after);
     }
@@ -220,6 +215,28 @@ fn first_other(bytes: &[u8], same: u8) -> Option<usize> {
     let start = skipped.saturating_mul(SCAN_BYTES);
     let at = bytes.get(start..)?.iter().position(|byte| byte ^ same != 0)?;
     Some(start.saturating_add(at))
+}
+
+/// Sets or clears a range of bits in a page's bytes, least significant bit first.
+pub(super) fn fill(bytes: &mut [u8; PAGE_BYTES], range: &Range<u64>, value: bool) {
+    let mut put = |range: Range<u64>| {
+        for (at, mask) in masks(range) {
+            if let Some(byte) = usize::try_from(at).ok().and_then(|at| bytes.get_mut(at)) {
+                *byte = if value { *byte | mask } else { *byte & !mask };
+            }
+        }
+    };
+    // The edges bit by bit, whole bytes between them.
+    let (first, last) = (range.start.div_ceil(8), range.end / 8);
+    if first >= last {
+        return put(range.clone());
+    }
+    put(range.start..first.saturating_mul(8));
+    put(last.saturating_mul(8)..range.end);
+    let inner = usize::try_from(first).ok().zip(usize::try_from(last).ok());
+    if let Some(inner) = inner.and_then(|(first, last)| bytes.get_mut(first..last)) {
+        inner.fill(if value { 0xff } else { 0 });
+    }
 }
 
 /// The bytes a range of bits touches, each with the mask of its bits.
