@@ -1,5 +1,6 @@
 //! The swarm: how peers find and reach each other over UDP.
 
+pub mod blind_relay;
 pub mod dht_rpc;
 mod driver;
 pub mod hyperdht;
