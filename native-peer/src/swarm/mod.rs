@@ -7,6 +7,8 @@ pub mod hyperdht;
 pub mod hyperswarm;
 pub mod member;
 pub mod udp;
+mod relay_meeting;
+pub mod relay_server;
 mod udp_socket;
 pub mod udx;
 pub mod udx_stream;

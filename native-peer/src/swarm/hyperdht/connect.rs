@@ -313,10 +313,7 @@ impl HyperDht {
             self.rpc.cancel_query(query);
         });
         let relay = self.relay_of(id, &payload);
-        if let Some((relay, initiator)) = relay {
-            self.connects.get_mut(&id).into_iter().for_each(|connect| connect.at_relay = true);
-            self.meet_at_relay(id, &relay, initiator);
-        }
+        self.connects.get_mut(&id).into_iter().for_each(|connect| connect.at_relay = relay.is_some());
         if let Some((socket, from)) = early {
             self.way_is_open(now, id, socket, from, Path::Direct);
         } else if let Some(server) = answered.peer_address {
@@ -324,6 +321,10 @@ impl HyperDht {
         } else {
             // The node that answered is the server itself.
             self.way_is_open(now, id, answered.socket, answered.node, Path::Direct);
+        }
+        // A connection that stands already needs no relay.
+        if let Some((relay, initiator)) = relay.filter(|_| self.connects.contains_key(&id)) {
+            self.meet_at_relay(id, &relay, initiator);
         }
     }
 

@@ -100,7 +100,7 @@ pub enum Event {
     /// A connection is made: create the UDX stream and start a secret-stream on it.
     Connected(Box<Connected>),
     /// The peers of a connection agreed on keys but meet at a blind relay, until a direct way opens. Connect to the
-    /// relay and pair there, then tell [`super::HyperDht::relayed`].
+    /// relay and pair there, then tell [`super::HyperDht::relayed`] or [`super::HyperDht::relay_failed`].
     MeetAtRelay {
         /// The connection.
         connection: ConnectionId,
@@ -204,6 +204,17 @@ pub enum Path {
     HolePunched,
     /// By a blind relay, for now.
     Relayed,
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Direct => "direct",
+            Self::Local => "local",
+            Self::HolePunched => "hole punched",
+            Self::Relayed => "relayed",
+        })
+    }
 }
 
 /// Why a connection could not be made.
