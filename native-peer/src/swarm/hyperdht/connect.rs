@@ -42,6 +42,7 @@ pub(super) struct Connect {
     pub(super) early: Option<(SocketId, SocketAddrV4)>,
     pub(super) stage: super::punching::Stage,
     pub(super) at_relay: bool,
+    pub(super) relay_failed: bool,
     pub(super) firewall: Firewall,
     pub(super) round: u64,
     /// When the whole is given up.
@@ -136,6 +137,7 @@ impl HyperDht {
             early: None,
             stage: super::punching::Stage::Finding,
             at_relay: false,
+            relay_failed: false,
             firewall: Firewall::Unknown,
             round: 0,
             until: now.after(self.config.connect_timeout),
@@ -371,6 +373,8 @@ impl HyperDht {
             connect.stage = super::punching::Stage::AtRelay;
             return;
         }
+        let relay_failed = connect.relay_failed && reason != ConnectError::Cancelled;
+        let reason = if relay_failed { ConnectError::RelayFailed } else { reason };
         self.end_connect(id);
         if !running {
             self.event(Event::Failed { connection: id, reason });

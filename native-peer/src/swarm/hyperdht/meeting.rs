@@ -223,7 +223,7 @@ impl HyperDht {
     /// The blind relay could not be used, or is gone: only a direct way is left.
     pub fn relay_failed(&mut self, now: Instant, id: ConnectionId) {
         if let Some(connect) = self.connects.get_mut(&id) {
-            connect.at_relay = false;
+            (connect.at_relay, connect.relay_failed) = (false, true);
             if matches!(connect.stage, super::punching::Stage::AtRelay) {
                 self.fail_connect(now, id, super::output::ConnectError::RelayFailed);
             }

@@ -247,7 +247,7 @@ pub enum ConnectError {
     TryLater,
     /// It took too long.
     Timeout,
-    /// The blind relay could not be used.
+    /// There is no direct way, and the blind relay could not be used.
     RelayFailed,
     /// Too many connections are being made.
     TooMany,
@@ -271,7 +271,7 @@ impl fmt::Display for ConnectError {
             Self::NotPunched => "no packet came through the NATs; use a relay",
             Self::TryLater => "another punch at a changing NAT is under way; try later, or use a relay",
             Self::Timeout => "the connection took too long",
-            Self::RelayFailed => "the relay could not be used",
+            Self::RelayFailed => "no hole could be punched, and the relay could not be used; is the relay online?",
             Self::TooMany => "too many connections are being made; try later",
             Self::Cancelled => "the connection was cancelled",
         })
