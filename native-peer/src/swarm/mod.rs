@@ -1,10 +1,13 @@
 //! The swarm: how peers find and reach each other over UDP.
 
+pub mod blind_relay;
 pub mod dht_rpc;
 mod driver;
 pub mod hyperdht;
 pub mod member;
 pub mod udp;
+mod relay_meeting;
+pub mod relay_server;
 mod udp_socket;
 pub mod udx;
 pub mod udx_stream;
