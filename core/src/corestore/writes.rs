@@ -14,7 +14,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 /// What waits to be written.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Writes {
     gathering: rows::Gathering,
     entries: Vec<Entry>,
@@ -51,19 +51,6 @@ pub(super) enum Then {
     Create(Box<Hypercore>),
     Frozen,
     Peer { peer: PeerId, connection: ConnectionId },
-}
-
-impl Default for Writes {
-    fn default() -> Self {
-        Self {
-            gathering: rows::Gathering::default(),
-            entries: Vec::new(),
-            records: Vec::new(),
-            in_flight: None,
-            retry_at: None,
-            unfrozen: BTreeSet::new(),
-        }
-    }
 }
 
 impl Corestore {
