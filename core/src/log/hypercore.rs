@@ -167,7 +167,7 @@ impl Hypercore {
     }
 
     /// The published head.
-    pub fn head(&self) -> &Head {
+    pub fn head(&self) -> &Arc<Head> {
         &self.published.head
     }
 
