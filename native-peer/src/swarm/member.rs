@@ -403,16 +403,16 @@ impl Shared {
                 let told = || Event::MeetAtRelay { connection, relay, token, initiator, local_stream };
                 state.nodes.retain(|sender| sender.send(told()).is_ok());
             }
-            Event::Sign { signature, key, signable } => {
-                let told = || Event::Sign { signature, key, signable: signable.clone() };
+            Event::Sign { signature, owner, signable } => {
+                let told = || Event::Sign { signature, owner, signable: signable.clone() };
                 state.nodes.retain(|sender| sender.send(told()).is_ok());
             }
-            Event::ReadHandshake { connection, key, noise } => {
-                let told = || Event::ReadHandshake { connection, key, noise: noise.clone() };
+            Event::ReadHandshake { connection, owner, noise } => {
+                let told = || Event::ReadHandshake { connection, owner, noise: noise.clone() };
                 state.nodes.retain(|sender| sender.send(told()).is_ok());
             }
-            Event::WriteHandshake { connection, key, payload } => {
-                let told = || Event::WriteHandshake { connection, key, payload: payload.clone() };
+            Event::WriteHandshake { connection, owner, payload } => {
+                let told = || Event::WriteHandshake { connection, owner, payload: payload.clone() };
                 state.nodes.retain(|sender| sender.send(told()).is_ok());
             }
         }
