@@ -43,6 +43,7 @@ pub(super) struct Connect {
     pub(super) early: Option<(SocketId, SocketAddrV4)>,
     pub(super) stage: super::punching::Stage,
     pub(super) at_relay: bool,
+    pub(super) relay_failed: bool,
     pub(super) firewall: Firewall,
     pub(super) round: u64,
     /// When the whole is given up.
@@ -137,6 +138,7 @@ impl HyperDht {
             early: None,
             stage: super::punching::Stage::Finding,
             at_relay: false,
+            relay_failed: false,
             firewall: Firewall::Unknown,
             round: 0,
             until: now.after(self.config.connect_timeout),
@@ -312,10 +314,7 @@ impl HyperDht {
             self.rpc.cancel_query(query);
         });
         let relay = self.relay_of(id, &payload);
-        if let Some((relay, initiator)) = relay {
-            self.connects.get_mut(&id).into_iter().for_each(|connect| connect.at_relay = true);
-            self.meet_at_relay(id, &relay, initiator);
-        }
+        self.connects.get_mut(&id).into_iter().for_each(|connect| connect.at_relay = relay.is_some());
         if let Some((socket, from)) = early {
             self.way_is_open(now, id, socket, from, Path::Direct);
         } else if let Some(server) = answered.peer_address {
@@ -323,6 +322,10 @@ impl HyperDht {
         } else {
             // The node that answered is the server itself.
             self.way_is_open(now, id, answered.socket, answered.node, Path::Direct);
+        }
+        // A connection that stands already needs no relay.
+        if let Some((relay, initiator)) = relay.filter(|_| self.connects.contains_key(&id)) {
+            self.meet_at_relay(id, &relay, initiator);
         }
     }
 
@@ -369,6 +372,8 @@ impl HyperDht {
             connect.stage = super::punching::Stage::AtRelay;
             return;
         }
+        let relay_failed = connect.relay_failed && reason != ConnectError::Cancelled;
+        let reason = if relay_failed { ConnectError::RelayFailed } else { reason };
         self.end_connect(id);
         if !running {
             self.event(Event::Failed { connection: id, reason });

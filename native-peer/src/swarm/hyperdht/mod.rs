@@ -3,7 +3,6 @@
 
 mod addresses;
 mod announcer;
-mod budget;
 mod config;
 mod connect;
 mod generations;

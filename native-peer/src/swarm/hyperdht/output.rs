@@ -104,7 +104,7 @@ pub enum Event {
     /// A connection is made: create the UDX stream and start a secret-stream on it.
     Connected(Box<Connected>),
     /// The peers of a connection agreed on keys but meet at a blind relay, until a direct way opens. Connect to the
-    /// relay and pair there, then tell [`super::HyperDht::relayed`].
+    /// relay and pair there, then tell [`super::HyperDht::relayed`] or [`super::HyperDht::relay_failed`].
     MeetAtRelay {
         /// The connection.
         connection: ConnectionId,
@@ -210,6 +210,17 @@ pub enum Path {
     Relayed,
 }
 
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Direct => "direct",
+            Self::Local => "local",
+            Self::HolePunched => "hole punched",
+            Self::Relayed => "relayed",
+        })
+    }
+}
+
 /// Why a connection could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -240,7 +251,7 @@ pub enum ConnectError {
     TryLater,
     /// It took too long.
     Timeout,
-    /// The blind relay could not be used.
+    /// There is no direct way, and the blind relay could not be used.
     RelayFailed,
     /// Too many connections are being made.
     TooMany,
@@ -264,7 +275,7 @@ impl fmt::Display for ConnectError {
             Self::NotPunched => "no packet came through the NATs; use a relay",
             Self::TryLater => "another punch at a changing NAT is under way; try later, or use a relay",
             Self::Timeout => "the connection took too long",
-            Self::RelayFailed => "the relay could not be used",
+            Self::RelayFailed => "no hole could be punched, and the relay could not be used; is the relay online?",
             Self::TooMany => "too many connections are being made; try later",
             Self::Cancelled => "the connection was cancelled",
         })
