@@ -99,12 +99,14 @@ pub(super) async fn run(hub: Arc<Hub>, member: Member) {
     while let Some(event) = events.recv().await {
         match event {
             Event::Sign { signature, owner, signable } => {
-                if !hub.say(owner.holder, |part| Said::Sign(part, signature, Box::new(signable))) {
+                let said = hub.say(owner.holder, |part| Said::Sign(part, signature, Box::new(signable)));
+                if !said {
                     member.act(|dht, now| dht.signed(now, signature, None));
                 }
             }
             Event::ReadHandshake { connection, owner, noise } => {
-                if !hub.say(owner.holder, |part| Said::ReadHandshake(part, connection, noise)) {
+                let said = hub.say(owner.holder, |part| Said::ReadHandshake(part, connection, noise));
+                if !said {
                     member.act(|dht, now| dht.handshake_read(now, connection, None));
                 }
             }

@@ -305,9 +305,8 @@ where
             Ended::Refused(_) => 1013,
             Ended::Shutdown => 1001,
         };
-        let mut reason = ended.to_string();
-        // What a close frame holds at most.
-        reason.truncate(reason.floor_char_boundary(123));
+        // A close frame holds 123 bytes; ours are of one byte a letter, or nearly.
+        let reason: String = ended.to_string().chars().take(120).filter(char::is_ascii).collect();
         let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
         let farewell = async {
             self.socket.send(Message::Close(Some(frame))).await?;

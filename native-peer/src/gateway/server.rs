@@ -166,13 +166,7 @@ async fn accept(shared: Arc<Shared>, socket: TcpListener, tls: Option<TlsAccepto
     }
 }
 
-async fn welcome(
-    shared: Arc<Shared>,
-    stream: TcpStream,
-    peer: SocketAddr,
-    tls: Option<TlsAcceptor>,
-    ticket: Ticket,
-) {
+async fn welcome(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>, ticket: Ticket) {
     // Only latency suffers without it.
     let _ = stream.set_nodelay(true);
     match tls {

@@ -6,6 +6,7 @@ use crate::swarm::hyperdht::ConnectionId;
 use bytes::Bytes;
 use corestore_core::crypto::PublicKey;
 use corestore_core::dht::{DhtRelayMessage as Message, StreamAlias};
+use std::collections::btree_map::Entry;
 
 /// One stream.
 #[derive(Debug)]
@@ -68,9 +69,9 @@ impl Session {
 
     pub(super) fn paired(&mut self, alias: u32, stream: Part) {
         let Some(entry) = self.streams.get_mut(&stream).filter(|entry| entry.client.is_none()) else { return };
-        if !self.aliases.contains_key(&alias) {
+        if let Entry::Vacant(name) = self.aliases.entry(alias) {
             entry.client = Some(alias);
-            self.aliases.insert(alias, stream);
+            name.insert(stream);
         }
     }
 
