@@ -6,10 +6,10 @@ use super::hyperdht::{
     Config, ConnectError, ConnectSettings, Connected, ConnectionId, Event, HyperDht, Identity, OperationId, Outcome,
     Output, Path, ServerId, ServerSettings,
 };
+use super::relay_meeting::{Meeting, meet};
 use super::udp::{Datagram, Udp};
 use super::udx::{self, Firewall, Remote, StreamId, StreamOptions};
 use super::udx_stream::{Grip, UdxStream};
-use super::relay_meeting::{Meeting, meet};
 use super::wire::{Made, SocketGuard, Wire};
 use corestore_core::crypto::{KeyPair, PublicKey, blake2b};
 use corestore_core::time::Instant;

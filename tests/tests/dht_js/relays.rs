@@ -2,10 +2,10 @@
 
 use crate::connections::{announced, asked, hex, member, open, pair, serve, talk, within};
 use crate::js::Js;
-use corestore_peer::swarm::{blind_relay, dht_rpc};
 use corestore_peer::swarm::hyperdht::{ConnectSettings, Path, ServerSettings};
 use corestore_peer::swarm::member::Member;
 use corestore_peer::swarm::relay_server::RelayServer;
+use corestore_peer::swarm::{blind_relay, dht_rpc};
 use serde_json::{Value, json};
 use std::net::SocketAddrV4;
 
@@ -71,7 +71,8 @@ async fn ours_and_theirs_meet_at_a_relay_of_ours_whoever_calls() {
     let ours = member(&js.bootstrap, 72, behind);
     within(20, ours.bootstrapped()).await;
     // The one who is called names the relay.
-    let named = json!({ "holepunch": false, "shareLocalAddress": false, "relayThrough": relay.public_key().to_string() });
+    let named =
+        json!({ "holepunch": false, "shareLocalAddress": false, "relayThrough": relay.public_key().to_string() });
     asked(&mut js, "listen", json!([hex(73), hidden, named])).await;
     let settings = ConnectSettings { local: false, ..ConnectSettings::default() };
     let wire = within(30, ours.connect(&pair(72), pair(73).public_key(), settings)).await.unwrap();
