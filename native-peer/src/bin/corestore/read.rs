@@ -93,8 +93,8 @@ pub(crate) async fn run(arguments: ReadArguments) -> Result<ExitCode, Failure> {
     let dials = !arguments.tcp.is_empty() || !arguments.ws.is_empty();
     let swarm = arguments.swarm.is_wanted();
     if !dials && !swarm && arguments.serve.is_none() && arguments.serve_ws.is_none() {
-        let sentence = "give a peer to read from (--tcp HOST:PORT or --ws URL), nodes to find peers through \
-                        (--bootstrap HOST:PORT), or a port for peers to dial (--serve PORT)";
+        let sentence = "with --no-swarm give a peer to read from (--tcp HOST:PORT or --ws URL), or a port for peers \
+                        to dial (--serve PORT)";
         return Err(Failure::sentence(sentence));
     }
     let mut stop = Stop::new(arguments.timeout)?;

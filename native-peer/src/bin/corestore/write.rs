@@ -88,7 +88,7 @@ pub(crate) async fn run(arguments: WriteArguments) -> Result<ExitCode, Failure> 
     let serves = arguments.tcp.is_some() || arguments.ws.is_some() || arguments.swarm.is_wanted();
     if !serves && !arguments.offline {
         return Err(Failure::sentence(
-            "give --tcp, --ws or --bootstrap to serve peers, or --offline to prepare the store only",
+            "with --no-swarm give --tcp or --ws to serve peers, or --offline to prepare the store only",
         ));
     }
     if let Some(path) = &arguments.preload_file {
@@ -139,8 +139,10 @@ impl Writer {
         };
         if let Some(swarm) = swarm {
             let swarm = self.swarm.get_or_init(|| async { swarm }).await;
-            // Whoever is told the key finds us from then on.
-            let _ = tokio::time::timeout(ANNOUNCING, swarm.flush()).await;
+            if arguments.swarm.is_private() {
+                // Whoever is told the key finds us from then on.
+                let _ = tokio::time::timeout(ANNOUNCING, swarm.flush()).await;
+            }
         }
         self.introduce(tcp.as_ref(), ws.as_ref())?;
         if arguments.offline {
