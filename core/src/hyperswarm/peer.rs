@@ -79,7 +79,7 @@ impl Peer {
 
     /// No hole could be punched: what failed counts no more, by a relay it may succeed.
     pub(super) fn needs_relay(&mut self) {
-        if !std::mem::replace(&mut self.relay, true) {
+        if !core::mem::replace(&mut self.relay, true) {
             (self.attempts, self.proven) = (0, true);
         }
     }

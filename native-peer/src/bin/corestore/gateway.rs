@@ -110,7 +110,7 @@ pub(crate) async fn run(arguments: GatewayArguments) -> Result<ExitCode, Failure
 
 async fn open(arguments: &GatewayArguments, seed: [u8; 32]) -> Result<Corestore, Failure> {
     let most = arguments.max_connections.saturating_add(SWARM_CONNECTIONS);
-    let options = Options { max_connections: Some(most), ..Options::default() }.identity(seed);
+    let options = Options::default().identity(seed).max_connections(most);
     Ok(match &arguments.storage {
         Some(directory) => Corestore::open(directory, options).await?,
         None => Corestore::in_memory(&options)?,
