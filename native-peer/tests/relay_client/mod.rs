@@ -128,7 +128,7 @@ impl RelayClient {
                     self.send(&Message::NoiseReply { id, payload, progress: NoiseProgress::Called }).await?;
                 }
                 Message::NoiseReceive { id, payload, .. } => {
-                    let read = noise.read(&payload).map_err(|error| error.to_string())?;
+                    let read = noise.read(&payload).map_err(|_| "the handshake does not hold")?;
                     let secrets = noise.finish().unwrap();
                     let remote_id = corestore_core::crypto::Hash([0; 32]);
                     let holepunch_key = secrets.holepunch_key.clone();
