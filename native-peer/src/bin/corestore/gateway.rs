@@ -22,8 +22,8 @@ pub(crate) struct GatewayArguments {
     /// Where browsers connect; port 0 is any.
     #[arg(long, value_name = "[HOST:]PORT", default_value = "0")]
     listen: Address,
-    /// Nodes of the network.
-    #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',', required = true)]
+    /// Be part of the network that these nodes belong to, in place of the public one.
+    #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',')]
     bootstrap: Vec<Address>,
     /// Keep this core online, and those that its first block names; may be given several times. An encrypted core
     /// stays unreadable here.
