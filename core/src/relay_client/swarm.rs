@@ -62,6 +62,8 @@ pub struct RelayedSwarm {
     links: BTreeMap<LinkId, Link>,
     by_stream: BTreeMap<StreamId, LinkId>,
     queries: BTreeMap<QueryId, Hash>,
+    /// Announcements being taken back.
+    parting: BTreeSet<QueryId>,
     server: Server,
     banned: BTreeSet<PublicKey>,
     outputs: VecDeque<SwarmOutput>,
@@ -109,6 +111,7 @@ impl RelayedSwarm {
             links: BTreeMap::new(),
             by_stream: BTreeMap::new(),
             queries: BTreeMap::new(),
+            parting: BTreeSet::new(),
             server: Server::Closed,
             banned: BTreeSet::new(),
             outputs: VecDeque::new(),
@@ -130,6 +133,7 @@ impl RelayedSwarm {
         self.relay = None;
         self.server = Server::Closed;
         self.queries.clear();
+        self.parting.clear();
         self.by_stream.clear();
         self.swarm.suspend();
         // They concern what is gone.
@@ -265,6 +269,16 @@ impl RelayedSwarm {
         matches!(self.server, Server::Open)
     }
 
+    /// No announcement is being taken back.
+    pub fn has_parted(&self) -> bool {
+        self.parting.is_empty()
+    }
+
+    /// The key of the relay itself, once it said one.
+    pub fn relay_key(&self) -> Option<PublicKey> {
+        self.relay.as_ref().and_then(RelayClient::relay_key)
+    }
+
     fn carry_out(&mut self, now: Instant) {
         loop {
             while let Some(output) = self.swarm.poll_output() {
@@ -291,9 +305,7 @@ impl RelayedSwarm {
                 self.started(now, query, topic);
             }
             O::Announce(topic) => self.announce(now, topic),
-            O::Unannounce(topic) => {
-                relay.unannounce(now, topic);
-            }
+            O::Unannounce(topic) => self.parting.extend(relay.unannounce(now, topic)),
             O::Connect { link, peer, .. } => match relay.connect(now, peer) {
                 Some(stream) => {
                     self.links.insert(link, Link { stream, open: false, sent: false, received: false });
@@ -357,6 +369,7 @@ impl RelayedSwarm {
                 }
             }
             Output::Finished { query } => {
+                self.parting.remove(&query);
                 if let Some(topic) = self.queries.remove(&query) {
                     self.swarm.refreshed(now, topic);
                 }
@@ -411,7 +424,7 @@ impl RelayedSwarm {
 
     fn hand_out(&mut self, link: LinkId, initiator: bool, split: Box<Split>) {
         let topics = self.swarm.topics_of(&split.remote);
-        let relay = self.relay.as_ref().and_then(RelayClient::relay_key) == Some(split.remote);
+        let relay = self.relay_key() == Some(split.remote);
         self.outputs.push_back(SwarmOutput::Connected { link, initiator, split, topics, relay });
     }
 

@@ -95,7 +95,9 @@ fn who_leaves_is_announced_no_more() {
     let mut world = joined([SERVER, CLIENT]);
     assert_eq!(world.relay.records[&TOPIC].len(), 1);
     world.members[0].swarm.leave(world.now, TOPIC);
+    assert!(!world.members[0].swarm.has_parted());
     world.run();
+    assert!(world.members[0].swarm.has_parted());
     assert!(world.relay.records[&TOPIC].is_empty());
 }
 
