@@ -142,6 +142,14 @@ impl Corestore {
         self.start(wire, role, Some(split))
     }
 
+    /// Replicates over a stream whose handshake is made.
+    pub(crate) fn replicate_split<S>(&self, stream: S, role: Role, split: Split) -> Result<Connection, Ended>
+    where
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
+        self.start(stream, role, Some(split))
+    }
+
     fn start<S>(&self, stream: S, role: Role, split: Option<Split>) -> Result<Connection, Ended>
     where
         S: AsyncRead + AsyncWrite + Send + 'static,

@@ -36,6 +36,7 @@ mod download;
 mod error;
 mod events;
 mod extension;
+pub mod gateway;
 mod hypercore;
 pub mod keys;
 mod machine;

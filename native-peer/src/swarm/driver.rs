@@ -1,6 +1,6 @@
 //! The driver of a swarm: the [`Hyperswarm`] machine over a [`Member`] of HyperDHT. It holds no protocol.
 
-use super::hyperdht::{ConnectSettings, Event, Path, ServerId, ServerSettings};
+use super::hyperdht::{ConnectSettings, Event, ServerId, ServerSettings};
 use super::hyperswarm::{Admission, Config, Hyperswarm, JoinOptions, LinkId, Output, Status};
 use super::member::{Member, MemberListener, MemberOptions};
 use super::udx_stream::Grip;
@@ -440,24 +440,12 @@ async fn accept(listener: &mut Option<(MemberListener, watch::Receiver<bool>)>) 
     }
 }
 
-async fn watch_announcing(mut events: mpsc::UnboundedReceiver<Event>, ours: ServerId, sender: watch::Sender<bool>) {
+async fn watch_announcing(mut events: mpsc::Receiver<Event>, ours: ServerId, sender: watch::Sender<bool>) {
     while let Some(event) = events.recv().await {
         if matches!(event, Event::Announced { server, .. } if server == ours) {
             sender.send_replace(true);
             return;
         }
-    }
-}
-
-/// How the way to a peer was found, for people.
-impl std::fmt::Display for Path {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Direct => "direct",
-            Self::Local => "local",
-            Self::HolePunched => "hole punched",
-            Self::Relayed => "relayed",
-        })
     }
 }
 

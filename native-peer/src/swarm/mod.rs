@@ -1,9 +1,12 @@
 //! The swarm: how peers find and reach each other over UDP.
 
+pub mod blind_relay;
 pub mod dht_rpc;
 mod driver;
 pub mod hyperdht;
 pub mod member;
+mod relay_meeting;
+pub mod relay_server;
 pub mod udp;
 mod udp_socket;
 pub mod udx;

@@ -294,7 +294,7 @@ fn complain_once(dialer: &Dialer) {
     });
 }
 
-fn other_keys(block: &[u8]) -> Option<Vec<CoreKey>> {
+pub(crate) fn other_keys(block: &[u8]) -> Option<Vec<CoreKey>> {
     let value: Value = serde_json::from_slice(block).ok()?;
     let keys = value.get("otherKeys")?.as_array()?;
     keys.iter().map(|key| keys::parse_core_key(key.as_str()?).ok()).collect()

@@ -15,7 +15,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use corestore_peer::swarm::Swarm;
 use corestore_peer::transport::Listener;
-use corestore_peer::{CoreOptions, Corestore, Hypercore, Options, StoreEvent, keys};
+use corestore_peer::{CoreOptions, Corestore, Hypercore, Options, StoreEvent};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -220,7 +220,7 @@ impl Writer {
 
     fn introduction(&self, tcp: Option<&Listener>, ws: Option<&Listener>) -> String {
         let [one, ..] = &self.cores;
-        let mut text = format!("key {}\n    {}", one.key(), keys::to_z32(&one.key().0));
+        let mut text = format!("key {}\n    {}", one.key(), one.key().to_z32());
         for (name, core) in NAMES.iter().zip(&self.cores) {
             let (blocks, fork) = (core.length(), core.fork());
             text.push_str(&format!("\n{name}  {}  {blocks} blocks, fork {fork}", short(&core.key().0)));

@@ -30,6 +30,10 @@ pub struct Config {
     pub max_handshakes: u32,
     /// Handshakes of others kept at once, all servers together. The reference has no such limit.
     pub max_incoming: usize,
+    /// Callers followed in a second to the blind relay that they name. The reference has no such limit.
+    pub max_relay_calls: u32,
+    /// Callers met at once at blind relays that they name. The reference has no such limit.
+    pub max_at_relay: usize,
     /// Connections being made at once.
     pub max_connecting: usize,
     /// How long a finished handshake is remembered, to answer its repetitions.
@@ -65,6 +69,8 @@ impl Default for Config {
             max_relayed: 2000,
             max_handshakes: 200,
             max_incoming: 1024,
+            max_relay_calls: 8,
+            max_at_relay: 64,
             max_connecting: 1024,
             handshake_memory: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(10),

@@ -37,6 +37,7 @@ pub struct HyperDht {
     /// Calls by the hash of the caller's message.
     pub(super) handshakes: BTreeMap<Hash, ConnectionId>,
     pub(super) handshake_budget: Budget,
+    pub(super) relay_budget: Budget,
     pub(super) connects: BTreeMap<ConnectionId, Connect>,
     pub(super) unsigned: BTreeMap<SignatureId, Unsigned>,
     /// UDX streams that are not connected yet.
@@ -98,6 +99,7 @@ impl HyperDht {
             incoming: BTreeMap::new(),
             handshakes: BTreeMap::new(),
             handshake_budget: Budget::new(now, config.max_handshakes),
+            relay_budget: Budget::new(now, config.max_relay_calls),
             connects: BTreeMap::new(),
             unsigned: BTreeMap::new(),
             streams: BTreeMap::new(),

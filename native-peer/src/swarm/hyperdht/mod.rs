@@ -23,7 +23,7 @@ mod storing;
 
 pub use config::Config;
 pub use connect::ConnectSettings;
-pub use identity::{Identity, ReadHandshake, Signable, SignatureId};
+pub use identity::{Foreign, Identity, ReadHandshake, Signable, SignatureId};
 pub use machine::HyperDht;
 pub use output::{
     ConnectError, Connected, ConnectionId, Event, NodeEvent, OperationId, Outcome, Output, Path, ServerId,
