@@ -344,7 +344,7 @@ export class Swarm extends Emitter<SwarmEvents> {
   readonly connecting: number
   /** Peers known. */
   readonly known: number
-  /** Others can call us. */
+  /** Others can call us: never by way of the npm package's relay, which loses announcements. */
   readonly listening: boolean
   /** A lookup or a call is under way. */
   readonly looking: boolean

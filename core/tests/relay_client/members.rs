@@ -129,6 +129,21 @@ fn a_peer_is_called_by_its_key_alone() {
 }
 
 #[test]
+fn a_relay_that_loses_announcements_is_asked_for_none() {
+    let mut world = World::default();
+    world.relay.like_the_reference = true;
+    world.add(0);
+    world.members[0].swarm.join(world.now, TOPIC, JoinOptions::default());
+    world.run();
+    assert!(!world.members[0].swarm.is_listening());
+    world.members[0].swarm.leave(world.now, TOPIC);
+    world.run();
+    let asked = |message: &M| matches!(message, M::Listen { .. } | M::Announce { .. } | M::Unannounce { .. });
+    assert!(!world.relay.heard.iter().any(|(_, message)| asked(message)));
+    assert!(world.relay.heard.iter().any(|(_, message)| matches!(message, M::Lookup { .. })));
+}
+
+#[test]
 fn a_silent_relay_is_asked_then_left() {
     let mut world = joined([SERVER, CLIENT]);
     let pings = |world: &World| world.relay.heard.iter().filter(|(_, message)| *message == M::Ping).count();
