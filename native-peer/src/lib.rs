@@ -30,6 +30,7 @@
 
 mod any_store;
 mod blocks;
+mod committer;
 mod connection;
 mod corestore;
 mod download;

@@ -110,7 +110,7 @@ pub(crate) async fn run(arguments: GatewayArguments) -> Result<ExitCode, Failure
 
 async fn open(arguments: &GatewayArguments, seed: [u8; 32]) -> Result<Corestore, Failure> {
     let most = arguments.max_connections.saturating_add(SWARM_CONNECTIONS);
-    let options = Options { max_connections: Some(most), ..Options::default() }.identity(seed);
+    let options = Options::default().identity(seed).max_connections(most);
     Ok(match &arguments.storage {
         Some(directory) => Corestore::open(directory, options).await?,
         None => Corestore::in_memory(&options)?,
@@ -133,7 +133,9 @@ fn options_of(arguments: &GatewayArguments, events: mpsc::Sender<LogEvent>) -> G
         proxy: arguments.proxy,
         limits,
         // A log that nobody takes is not waited for.
-        log: Arc::new(move |event| drop(events.try_send(event))),
+        log: Arc::new(move |event| {
+            let _ = events.try_send(event);
+        }),
     }
 }
 
@@ -142,7 +144,9 @@ async fn pin(store: Corestore, swarm: Swarm, first: Vec<CoreKey>) {
     let mut kept: Vec<Pin> = Vec::new();
     let mut known: Vec<CoreKey> = Vec::new();
     let (sender, mut named) = mpsc::channel(PINS);
-    first.into_iter().for_each(|key| drop(sender.try_send(key)));
+    for key in first {
+        let _ = sender.try_send(key);
+    }
     while let Some(key) = named.recv().await {
         if known.contains(&key) || known.len() >= PINS {
             continue;
@@ -155,7 +159,9 @@ async fn pin(store: Corestore, swarm: Swarm, first: Vec<CoreKey>) {
         tokio::spawn(async move {
             // The first block of an encrypted core names nobody we could understand.
             if let Ok(block) = core.get(0).await {
-                other_keys(&block).unwrap_or_default().into_iter().for_each(|key| drop(sender.try_send(key)));
+                for key in other_keys(&block).unwrap_or_default() {
+                    let _ = sender.try_send(key);
+                }
             }
         });
     }

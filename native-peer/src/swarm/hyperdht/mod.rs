@@ -21,7 +21,7 @@ mod server;
 mod store;
 mod storing;
 
-pub use config::Config;
+pub use config::{BOOTSTRAP_NODES, Config};
 pub use connect::ConnectSettings;
 pub use identity::{Foreign, Identity, ReadHandshake, Signable, SignatureId};
 pub use machine::HyperDht;

@@ -259,6 +259,21 @@ pub enum ConnectError {
     Cancelled,
 }
 
+impl ConnectError {
+    /// There is no direct way: by a blind relay there may be one.
+    pub fn wants_relay(self) -> bool {
+        matches!(
+            self,
+            Self::RemoteAborted
+                | Self::NatUnknown(..)
+                | Self::BothRandom
+                | Self::CannotHolepunch
+                | Self::NotPunched
+                | Self::TryLater
+        )
+    }
+}
+
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
