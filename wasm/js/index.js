@@ -7,8 +7,9 @@ import { Emitter } from './emitter.js'
 import { CorestoreError, fail } from './error.js'
 import { BY_BLOCK, Hypercore } from './hypercore.js'
 import { id } from './id.js'
+import { Swarm } from './swarm.js'
 
-export { Connection, CorestoreError, Emitter, Hypercore, id }
+export { Connection, CorestoreError, Emitter, Hypercore, Swarm, id }
 export { createTransportPair } from './transport.js'
 
 let loading = null
@@ -40,6 +41,7 @@ class Shared {
     this.opening = null
     this.views = new Set()
     this.connections = new Map() // number → Connection
+    this.swarms = new Set()
     this.cores = new Map() // number → Set of Hypercore
     this.peers = new Map() // number of a core → Map of Connection → Peer
     this.listening = new Map(BY_BLOCK.map((event) => [event, new Set()])) // event → Set of Hypercore
@@ -72,12 +74,17 @@ class Shared {
   }
 
   _event(event, core, connection, ...args) {
+    if (event.startsWith('swarm-')) return this._swarmEvent(event, connection, ...args)
     const over = this.connections.get(connection) ?? null
     if (core === 0) return over?._event(event, ...args)
     const peer = this._peer(event, core, over, args[0])
     const sessions = this.cores.get(core)
     if (sessions === undefined) return
     for (const session of [...sessions]) session._event(event, over, ...(peer ? [peer] : args))
+  }
+
+  _swarmEvent(event, connection, number, ...args) {
+    for (const swarm of this.swarms) if (swarm._number === number) swarm._event(event, connection, ...args)
   }
 
   /** Keeps account of who replicates what; gives the peer who came or went. */
@@ -121,6 +128,7 @@ class Shared {
     this.closed = true
     globalThis.removeEventListener?.('pagehide', this.hiding)
     globalThis.document?.removeEventListener('visibilitychange', this.hiding)
+    for (const swarm of [...this.swarms]) swarm._end()
     for (const connection of this.connections.values()) connection.destroy()
     this.handle?.close()
   }
@@ -200,7 +208,7 @@ export class Corestore extends Emitter {
 
   replicate(peer, options = {}) {
     if (this.closed) throw closed()
-    return new Connection(this._shared, peer, options)
+    return Connection.direct(this._shared, peer, options)
   }
 
   async close() {
