@@ -52,7 +52,7 @@ export function startProgram (program, args, options = {}) {
 export async function startWriter (folder, more = [], ws = '127.0.0.1:0') {
   const program = process.env.CORESTORE
   if (!program) throw new Error('CORESTORE must name the native program')
-  const writer = startProgram(program, ['write', '--json', '--storage', path.join(folder, 'writer'), '--tcp', '127.0.0.1:0', '--ws', ws, ...more])
+  const writer = startProgram(program, ['write', '--json', '--no-swarm', '--storage', path.join(folder, 'writer'), '--tcp', '127.0.0.1:0', '--ws', ws, ...more])
   const first = await writer.next('its keys', (event) => event.key)
   return Object.assign(writer, { key: first.key, other: first.otherKeys, tcp: first.tcp, url: `ws://127.0.0.1:${first.ws}` })
 }
