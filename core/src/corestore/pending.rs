@@ -15,7 +15,6 @@ use alloc::vec::Vec;
 
 /// What to do with a reply.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "few are pending at once; the large one is an open")]
 pub(super) enum Pending {
     /// The store's own records, at start.
     StartUp,

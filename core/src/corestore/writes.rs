@@ -7,14 +7,14 @@ use super::timers::Timer;
 use crate::crypto::DiscoveryKey;
 use crate::log::{Applied, Commit, CommitId, Hypercore};
 use crate::replication::{Committed, PeerId};
-use crate::storage::{CoreSlot, Durability, StorageError, StorageOp, WriteOp, rows};
+use crate::storage::{CoreSlot, Durability, RecordKey, StorageError, StorageOp, WriteOp, rows};
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 /// What waits to be written.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Writes {
     gathering: rows::Gathering,
     entries: Vec<Entry>,
@@ -53,19 +53,6 @@ pub(super) enum Then {
     Peer { peer: PeerId, connection: ConnectionId },
 }
 
-impl Default for Writes {
-    fn default() -> Self {
-        Self {
-            gathering: rows::Gathering::default(),
-            entries: Vec::new(),
-            records: Vec::new(),
-            in_flight: None,
-            retry_at: None,
-            unfrozen: BTreeSet::new(),
-        }
-    }
-}
-
 impl Corestore {
     pub(super) fn write_commit(&mut self, core: DiscoveryKey, commit: Commit, then: Then) {
         if let Some(slot) = self.cores.get(&core).map(|core| core.slot) {
@@ -73,10 +60,18 @@ impl Corestore {
         }
     }
 
-    /// Writes a new core: the record that finds it, and its first commit.
-    pub(super) fn write_created(&mut self, slot: CoreSlot, record: WriteOp, commit: Commit, log: Box<Hypercore>) {
+    /// Writes a new core: the records that find it, and its first commit.
+    pub(super) fn write_created(
+        &mut self,
+        slot: CoreSlot,
+        records: Vec<(RecordKey, Vec<u8>)>,
+        commit: Commit,
+        log: Box<Hypercore>,
+    ) {
         let core = *log.discovery_key();
-        self.writes.gathering.add(record);
+        for (key, value) in records {
+            self.writes.gathering.add(WriteOp::PutRecord(key, value.into()));
+        }
         self.add_commit(slot, core, commit, Then::Create(log));
     }
 

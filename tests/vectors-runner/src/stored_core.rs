@@ -22,12 +22,12 @@ pub(crate) struct StoredCore {
 impl StoredCore {
     /// The core of this manifest, written with the key pair of `seed`.
     pub(crate) fn writer(manifest: Manifest, key: CoreKey, seed: [u8; 32]) -> Self {
-        Self::create(Auth { key, manifest: Some(manifest), seed: Some(seed) })
+        Self::create(Auth { key, manifest: Some(manifest), key_pair: Some(seed.into()) })
     }
 
     /// A core of which nothing but the key is known.
     pub(crate) fn reader(key: CoreKey) -> Self {
-        Self::create(Auth { key, manifest: None, seed: None })
+        Self::create(Auth { key, manifest: None, key_pair: None })
     }
 
     fn create(auth: Auth) -> Self {
