@@ -2,11 +2,13 @@
 // Prints {"bootstrap":[{host,port}]} first, then {"id","result"} or {"id","error"} for each line. Ends with stdin.
 //   node dht_testnet.mjs --nodes 4
 import DHT from 'hyperdht'
+import { Server as RelayServer } from 'blind-relay'
 import { createInterface } from 'node:readline'
 
 const size = Number(process.argv[process.argv.indexOf('--nodes') + 1] || 4)
 const nodes = []
 const servers = new Map()
+const relays = new Map()
 const hex = (bytes) => Buffer.from(bytes).toString('hex')
 const bytes = (digits) => Buffer.from(digits, 'hex')
 const say = (line) => process.stdout.write(JSON.stringify(line) + '\n')
@@ -26,6 +28,11 @@ async function all (query) {
   const found = []
   for await (const reply of query) for (const peer of reply.peers || []) found.push(hex(peer.publicKey))
   return [...new Set(found)]
+}
+
+// Options in which a relay's key is text.
+function withKey (options) {
+  return options.relayThrough ? { ...options, relayThrough: bytes(options.relayThrough) } : options
 }
 
 const methods = {
@@ -63,9 +70,9 @@ const methods = {
     return found && { seq: found.seq, value: hex(found.value) }
   },
   // A server that says what it receives back in capitals.
-  async listen (seed, opts = {}) {
+  async listen (seed, opts = {}, settings = {}) {
     const host = await node(opts)
-    const server = host.createServer((stream) => {
+    const server = host.createServer(withKey(settings), (stream) => {
       stream.on('error', () => {})
       stream.on('data', (data) => stream.write(data.toString().toUpperCase()))
     })
@@ -73,10 +80,26 @@ const methods = {
     servers.set(seed, server)
     return hex(server.publicKey)
   },
+  // A blind relay.
+  async relay (seed) {
+    const host = await node()
+    const relay = new RelayServer({ createStream: (opts) => host.createRawStream({ ...opts, framed: true }) })
+    const server = host.createServer((stream) => {
+      stream.on('error', () => {})
+      relay.accept(stream, { id: stream.remotePublicKey }).on('error', () => {})
+    })
+    await server.listen(DHT.keyPair(bytes(seed)))
+    relays.set(seed, relay)
+    return hex(server.publicKey)
+  },
+  // How many meetings a relay brought about.
+  async relayed (seed) {
+    return relays.get(seed).stats.pairings.matched
+  },
   // Connects, says a word, gives the answer.
   async connect (key, word, opts = {}) {
     const host = opts.node ? await node(opts.node) : client
-    const stream = host.connect(bytes(key), opts.connect || {})
+    const stream = host.connect(bytes(key), withKey({ ...opts.connect, ...(opts.punch === false && { holepunch: () => false }) }))
     return new Promise((resolve, reject) => {
       stream.on('error', reject)
       stream.on('open', () => stream.write(word))

@@ -260,6 +260,11 @@ impl SecretStream {
         self.events.pop_front()
     }
 
+    /// Bytes of a message that has not arrived whole.
+    pub fn buffered(&self) -> usize {
+        self.received.len()
+    }
+
     /// When [`SecretStream::handle_deadline`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
         match self.stage {

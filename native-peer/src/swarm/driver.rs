@@ -1,6 +1,6 @@
 //! The driver of a swarm: the [`Hyperswarm`] machine over a [`Member`] of HyperDHT. It holds no protocol.
 
-use super::hyperdht::{ConnectSettings, Event, Path, ServerId, ServerSettings};
+use super::hyperdht::{ConnectError, ConnectSettings, Event, ServerId, ServerSettings};
 use super::hyperswarm::{Admission, Config, Hyperswarm, JoinOptions, LinkId, Output, Status};
 use super::member::{Member, MemberListener, MemberOptions};
 use super::udx_stream::Grip;
@@ -11,7 +11,6 @@ use corestore_core::dht::PeerRecord;
 use corestore_core::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::SocketAddrV4;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -29,6 +28,8 @@ pub struct SwarmOptions {
     pub config: Config,
     /// Seed (32 bytes, a secret) of the key pair others see; random when not given.
     pub identity: Option<[u8; 32]>,
+    /// The key of a blind relay, for peers that no hole leads to, and while our NAT shows every one another port.
+    pub relay_through: Option<PublicKey>,
     /// Whom to let in, beside bans; everybody when not given.
     pub admit: Option<AdmitPeer>,
 }
@@ -72,7 +73,7 @@ enum Command {
     Resume,
     Found(Hash, Vec<PeerRecord>),
     Refreshed(Hash),
-    Made(LinkId, Option<Wire>),
+    Made(LinkId, Result<Wire, ConnectError>),
     Closed(LinkId),
     Unannounced,
     Status(oneshot::Sender<Status>),
@@ -98,6 +99,7 @@ impl Swarm {
             machine: Hyperswarm::new(options.config, public_key, derived(b"swarm")),
             member: member.clone(),
             key_pair,
+            relay_through: options.relay_through,
             admit: options.admit.unwrap_or_else(|| Arc::new(|_| true)),
             banned: Arc::default(),
             commands: commands.downgrade(),
@@ -208,6 +210,7 @@ struct Driver {
     machine: Hyperswarm,
     member: Member,
     key_pair: KeyPair,
+    relay_through: Option<PublicKey>,
     admit: AdmitPeer,
     banned: Arc<Mutex<BTreeSet<PublicKey>>>,
     commands: mpsc::WeakUnboundedSender<Command>,
@@ -297,8 +300,12 @@ impl Driver {
             }
             Command::Found(topic, peers) => self.machine.found(topic, peers),
             Command::Refreshed(topic) => self.machine.refreshed(now, topic),
-            Command::Made(link, Some(wire)) => self.connected(link, wire),
-            Command::Made(link, None) | Command::Closed(link) => {
+            Command::Made(link, Ok(wire)) => self.connected(link, wire),
+            Command::Made(link, Err(error)) if self.relay_through.is_some() && error.wants_relay() => {
+                self.links.remove(&link);
+                self.machine.unpunchable(now, link);
+            }
+            Command::Made(link, Err(_)) | Command::Closed(link) => {
                 self.links.remove(&link);
                 self.machine.closed(now, link);
             }
@@ -319,7 +326,11 @@ impl Driver {
                 Output::Lookup(topic) => self.query(topic, false),
                 Output::Announce(topic) => self.query(topic, true),
                 Output::Unannounce(topic) => self.unannounce(topic),
-                Output::Connect { link, peer, relay_addresses } => self.connect(link, peer, relay_addresses),
+                Output::Connect { link, peer, relay_addresses, relay } => {
+                    let randomized = || self.member.act(|dht, _| dht.node().is_randomized());
+                    let relay_through = self.relay_through.filter(|_| relay || randomized());
+                    self.connect(link, peer, ConnectSettings { relay_addresses, relay_through, ..Default::default() });
+                }
                 Output::Close(link) => self.links.remove(&link).into_iter().for_each(Hold::end),
             }
         }
@@ -364,7 +375,12 @@ impl Driver {
             let lets_in = move |key: &PublicKey| {
                 !banned.lock().unwrap_or_else(PoisonError::into_inner).contains(key) && admit(key)
             };
-            let settings = ServerSettings { admit: Box::new(move |key, _, _| lets_in(key)), ..Default::default() };
+            let settings = ServerSettings {
+                admit: Box::new(move |key, _, _| lets_in(key)),
+                relay_through: self.relay_through,
+                relay_only_if_random: true,
+                ..Default::default()
+            };
             let listener = self.member.listen(&self.key_pair, settings)?;
             let (sender, announced) = watch::channel(false);
             tokio::spawn(watch_announcing(events, listener.id(), sender));
@@ -383,17 +399,16 @@ impl Driver {
         });
     }
 
-    fn connect(&mut self, link: LinkId, peer: PublicKey, relay_addresses: Vec<SocketAddrV4>) {
+    fn connect(&mut self, link: LinkId, peer: PublicKey, settings: ConnectSettings) {
         if !(self.admit)(&peer) {
             self.machine.ban(peer, true);
             return;
         }
-        let settings = ConnectSettings { relay_addresses, ..ConnectSettings::default() };
         let connecting = self.member.start_connect(&self.key_pair, peer, settings);
         let commands = self.commands.clone();
         let task = tokio::spawn(async move {
-            let wire = connecting.done().await.ok();
-            tell(&commands, Command::Made(link, wire));
+            let made = connecting.done().await;
+            tell(&commands, Command::Made(link, made));
         });
         self.links.insert(link, Hold::Trying(task));
     }
@@ -440,24 +455,12 @@ async fn accept(listener: &mut Option<(MemberListener, watch::Receiver<bool>)>) 
     }
 }
 
-async fn watch_announcing(mut events: mpsc::UnboundedReceiver<Event>, ours: ServerId, sender: watch::Sender<bool>) {
+async fn watch_announcing(mut events: mpsc::Receiver<Event>, ours: ServerId, sender: watch::Sender<bool>) {
     while let Some(event) = events.recv().await {
         if matches!(event, Event::Announced { server, .. } if server == ours) {
             sender.send_replace(true);
             return;
         }
-    }
-}
-
-/// How the way to a peer was found, for people.
-impl std::fmt::Display for Path {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Direct => "direct",
-            Self::Local => "local",
-            Self::HolePunched => "hole punched",
-            Self::Relayed => "relayed",
-        })
     }
 }
 

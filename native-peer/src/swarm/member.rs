@@ -6,11 +6,12 @@ use super::hyperdht::{
     Config, ConnectError, ConnectSettings, Connected, ConnectionId, Event, HyperDht, Identity, OperationId, Outcome,
     Output, Path, ServerId, ServerSettings,
 };
+use super::relay_meeting::{Meeting, meet};
 use super::udp::{Datagram, Udp};
 use super::udx::{self, Firewall, Remote, StreamId, StreamOptions};
-use super::udx_stream::UdxStream;
+use super::udx_stream::{Grip, UdxStream};
 use super::wire::{Made, SocketGuard, Wire};
-use corestore_core::crypto::PublicKey;
+use corestore_core::crypto::{KeyPair, PublicKey, blake2b};
 use corestore_core::time::Instant;
 use std::collections::BTreeMap;
 use std::io;
@@ -59,16 +60,18 @@ pub struct MemberListener {
 }
 
 #[derive(Debug)]
-struct Shared {
+pub(super) struct Shared {
     state: Mutex<State>,
-    udp: Udp,
+    pub(super) udp: Udp,
+    /// Shown to blind relays.
+    pub(super) relay_key: KeyPair,
     epoch: std::time::Instant,
     changed: Notify,
     runtime: Handle,
 }
 
-struct State {
-    dht: HyperDht,
+pub(super) struct State {
+    pub(super) dht: HyperDht,
     /// The machine's names of sockets, and UDP's.
     sockets: BTreeMap<SocketId, udx::SocketId>,
     host: Ipv4Addr,
@@ -77,7 +80,9 @@ struct State {
     connecting: BTreeMap<ConnectionId, oneshot::Sender<Result<Wire, ConnectError>>>,
     servers: BTreeMap<ServerId, mpsc::Sender<Wire>>,
     operations: BTreeMap<OperationId, mpsc::UnboundedSender<Event>>,
-    nodes: Vec<mpsc::UnboundedSender<Event>>,
+    listeners: Vec<mpsc::Sender<Event>>,
+    /// Events that a listener did not take in time.
+    dropped_events: u64,
     closed: bool,
 }
 
@@ -148,12 +153,14 @@ impl Member {
             connecting: BTreeMap::new(),
             servers: BTreeMap::new(),
             operations: BTreeMap::new(),
-            nodes: Vec::new(),
+            listeners: Vec::new(),
+            dropped_events: 0,
             closed: false,
         };
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
             udp,
+            relay_key: KeyPair::from_seed(&blake2b(&[b"relay", &seed]).0),
             epoch,
             changed: Notify::new(),
             runtime: Handle::current(),
@@ -184,12 +191,17 @@ impl Member {
     }
 
     /// What no waiting call gets: [`Event::Node`], [`Event::Announced`], [`Event::MeetAtRelay`], what somebody else's
-    /// keys are needed for, and connections that found another path ([`Connected::moved`]). Take them in time: they
-    /// wait without limit.
-    pub fn events(&self) -> mpsc::UnboundedReceiver<Event> {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        self.shared.lock().nodes.push(sender);
+    /// keys are needed for, and connections that found another path ([`Connected::moved`]). Take them in time: so many
+    /// wait ([`EVENT_BACKLOG`]), further ones are dropped.
+    pub fn events(&self) -> mpsc::Receiver<Event> {
+        let (sender, receiver) = mpsc::channel(EVENT_BACKLOG);
+        self.shared.lock().listeners.push(sender);
         receiver
+    }
+
+    /// Events that were dropped because somebody did not take them in time.
+    pub fn dropped_events(&self) -> u64 {
+        self.shared.lock().dropped_events
     }
 
     /// Connects to the peer with this key.
@@ -212,13 +224,13 @@ impl Member {
         remote: PublicKey,
         settings: ConnectSettings,
     ) -> Connecting {
-        let (sender, receiver) = oneshot::channel();
-        let connection = self.shared.act(|state, now| {
-            let id = state.dht.connect(now, identity, remote, settings);
-            state.connecting.insert(id, sender);
-            id
-        });
+        let (connection, receiver) = self.shared.start_connect(identity, remote, settings);
         Connecting { member: self.clone(), connection, receiver }
+    }
+
+    /// The driver of UDX below.
+    pub(super) fn udp(&self) -> Udp {
+        self.shared.udp.clone()
     }
 
     /// The machine's name of the socket that a stream runs on, for [`HyperDht::relayed`].
@@ -303,7 +315,29 @@ impl Drop for Connecting {
 }
 
 impl State {
-    fn socket_of(&self, socket: udx::SocketId) -> Option<SocketId> {
+    /// Lets everybody know who still waits that nothing comes any more.
+    fn abandon(&mut self) {
+        self.streams.clear();
+        self.connecting.clear();
+        self.servers.clear();
+        self.operations.clear();
+        self.listeners.clear();
+    }
+
+    /// Tells everybody who listens.
+    fn tell_all(&mut self, event: impl Fn() -> Event) {
+        let mut dropped: u64 = 0;
+        self.listeners.retain(|listener| match listener.try_send(event()) {
+            Err(mpsc::error::TrySendError::Closed(_)) => false,
+            sent => {
+                dropped = dropped.saturating_add(u64::from(sent.is_err()));
+                true
+            }
+        });
+        self.dropped_events = self.dropped_events.saturating_add(dropped);
+    }
+
+    pub(super) fn socket_of(&self, socket: udx::SocketId) -> Option<SocketId> {
         self.sockets.iter().find(|(_, udp)| **udp == socket).map(|(id, _)| *id)
     }
 }
@@ -327,15 +361,30 @@ impl Shared {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn start_connect(
+        self: &Arc<Self>,
+        identity: impl Into<Identity>,
+        remote: PublicKey,
+        settings: ConnectSettings,
+    ) -> (ConnectionId, oneshot::Receiver<Result<Wire, ConnectError>>) {
+        let (sender, receiver) = oneshot::channel();
+        let connection = self.act(|state, now| {
+            let id = state.dht.connect(now, identity, remote, settings);
+            state.connecting.insert(id, sender);
+            id
+        });
+        (connection, receiver)
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn now(&self) -> Instant {
+    pub(super) fn now(&self) -> Instant {
         Instant::from_micros(u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
 
-    fn act<T>(self: &Arc<Self>, act: impl FnOnce(&mut State, Instant) -> T) -> T {
+    pub(super) fn act<T>(self: &Arc<Self>, act: impl FnOnce(&mut State, Instant) -> T) -> T {
         let mut state = self.lock();
         let result = act(&mut state, self.now());
         self.drain(&mut state);
@@ -395,25 +444,21 @@ impl Shared {
                     let _ = sender.send(event);
                 }
             }
-            Event::Node(event) => state.nodes.retain(|sender| sender.send(Event::Node(event.clone())).is_ok()),
-            Event::Announced { server, relays } => {
-                state.nodes.retain(|sender| sender.send(Event::Announced { server, relays }).is_ok());
-            }
+            Event::Node(event) => state.tell_all(|| Event::Node(event.clone())),
+            Event::Announced { server, relays } => state.tell_all(|| Event::Announced { server, relays }),
             Event::MeetAtRelay { connection, relay, token, initiator, local_stream } => {
-                let told = || Event::MeetAtRelay { connection, relay, token, initiator, local_stream };
-                state.nodes.retain(|sender| sender.send(told()).is_ok());
+                let meeting = Meeting { connection, relay, token, initiator, local_stream };
+                tokio::spawn(meet(Arc::clone(self), meeting));
+                state.tell_all(|| Event::MeetAtRelay { connection, relay, token, initiator, local_stream });
             }
-            Event::Sign { signature, key, signable } => {
-                let told = || Event::Sign { signature, key, signable: signable.clone() };
-                state.nodes.retain(|sender| sender.send(told()).is_ok());
+            Event::Sign { signature, owner, signable } => {
+                state.tell_all(|| Event::Sign { signature, owner, signable: signable.clone() });
             }
-            Event::ReadHandshake { connection, key, noise } => {
-                let told = || Event::ReadHandshake { connection, key, noise: noise.clone() };
-                state.nodes.retain(|sender| sender.send(told()).is_ok());
+            Event::ReadHandshake { connection, owner, noise } => {
+                state.tell_all(|| Event::ReadHandshake { connection, owner, noise: noise.clone() });
             }
-            Event::WriteHandshake { connection, key, payload } => {
-                let told = || Event::WriteHandshake { connection, key, payload: payload.clone() };
-                state.nodes.retain(|sender| sender.send(told()).is_ok());
+            Event::WriteHandshake { connection, owner, payload } => {
+                state.tell_all(|| Event::WriteHandshake { connection, owner, payload: payload.clone() });
             }
         }
     }
@@ -422,16 +467,22 @@ impl Shared {
         let Connected { connection, server, local_stream, remote_stream, socket, remote, split, moved, path } =
             connected;
         if moved {
-            state.nodes.retain(|sender| {
+            let to = state.sockets.get(&socket).copied();
+            let grip = Grip::new(self.udp.clone(), StreamId(local_stream));
+            let address = SocketAddr::V4(remote);
+            to.into_iter().for_each(|socket| grip.change_remote(Remote { socket, address, id: remote_stream }));
+            if !is_shared(socket) {
+                tokio::spawn(close_after(self.socket_guard(socket), grip));
+            }
+            return state.tell_all(|| {
                 let split = None;
                 let told =
                     Connected { connection, server, local_stream, remote_stream, socket, remote, split, moved, path };
-                sender.send(Event::Connected(Box::new(told))).is_ok()
+                Event::Connected(Box::new(told))
             });
-            return;
         }
         let Some(link) = state.streams.remove(&local_stream) else { return };
-        let punched = ![SocketId::SERVER, SocketId::CLIENT].contains(&socket) && path != Path::Relayed;
+        let punched = !is_shared(socket) && path != Path::Relayed;
         let guard = punched.then(|| self.socket_guard(socket));
         let Some(socket) = state.sockets.get(&socket).copied() else { return };
         let initiator = server.is_none();
@@ -451,6 +502,17 @@ impl Shared {
         let remote = Remote { socket, address: SocketAddr::V4(remote), id: remote_stream };
         let _ = link.send(Link { remote, wire });
     }
+}
+
+/// The socket serves more than one connection.
+fn is_shared(socket: SocketId) -> bool {
+    [SocketId::SERVER, SocketId::CLIENT].contains(&socket)
+}
+
+/// Closes the socket of a connection that found another path, once its stream is over.
+async fn close_after(guard: SocketGuard, stream: Grip) {
+    stream.over().await;
+    drop(guard);
 }
 
 /// Keeps a stream until it is known where it leads. Whoever sends to it before shows the way.
@@ -483,7 +545,7 @@ async fn run(shared: Arc<Shared>, mut datagrams: mpsc::Receiver<Datagram>) {
         let deadline = {
             let mut state = shared.lock();
             if state.closed {
-                return;
+                return state.abandon();
             }
             let now = shared.now();
             if state.dht.deadline().is_some_and(|at| at <= now) {
@@ -521,7 +583,7 @@ fn bind_near(udp: &Udp, host: Ipv4Addr, port: u16) -> io::Result<(udx::SocketId,
 }
 
 fn udx_seed(seed: &[u8; 32]) -> [u8; 32] {
-    corestore_core::crypto::blake2b(&[b"udx", seed]).0
+    blake2b(&[b"udx", seed]).0
 }
 
 /// The port a member listens on when nothing else is said.
@@ -532,6 +594,8 @@ const PORTS: u16 = 5;
 const BACKLOG: usize = 1024;
 /// Connections that wait to be accepted.
 const ACCEPT_BACKLOG: usize = 128;
+/// Events that wait for one listener.
+pub const EVENT_BACKLOG: usize = 4096;
 /// A socket is closed so long after its stream.
 const LINGER: Duration = Duration::from_secs(3);
 const IDLE: Duration = Duration::from_secs(3600);

@@ -70,6 +70,8 @@ pub(super) struct Waiting {
     pub(super) writer: Option<Waker>,
     pub(super) others: Vec<Waker>,
     pub(super) question: Option<(SocketId, SocketAddr)>,
+    /// The stream runs by another way than before.
+    pub(super) moved: bool,
 }
 
 #[derive(Debug)]
@@ -261,6 +263,7 @@ impl Waiting {
         if matches!(event, Event::Writable(_) | Event::Finished(_) | Event::Closed(..)) {
             self.writer.take().into_iter().for_each(Waker::wake);
         }
+        self.moved |= matches!(event, Event::RemoteChanged(_));
         if let Event::Firewall { socket, from, .. } = event {
             self.question = Some((socket, from));
         }

@@ -5,7 +5,7 @@ use super::udx::{CloseReason, MessageError, Remote, SocketId, StreamError, Strea
 use bytes::Bytes;
 use core::future::poll_fn;
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 use std::io;
 use std::net::SocketAddr;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -25,6 +25,39 @@ pub(super) struct Grip {
 }
 
 impl Grip {
+    pub(super) fn new(udp: Udp, id: StreamId) -> Self {
+        Self { udp, id }
+    }
+
+    /// Waits until the stream runs by another way than before and the peer speaks from there, or is over.
+    pub(super) async fn moved(&self) {
+        let _ = self.udp.wait(self.id, |_, waiting| waiting.moved.then_some(())).await;
+    }
+
+    /// Who sends to the stream and has not been admitted; `None` when it is over.
+    pub(super) async fn asked(&self) -> Option<(SocketId, SocketAddr)> {
+        self.udp.wait(self.id, |_, waiting| waiting.question.take()).await.ok()
+    }
+
+    /// Waits until the stream is over.
+    pub(super) async fn over(&self) {
+        let _ = self.udp.wait(self.id, |_, _| None::<core::convert::Infallible>).await;
+    }
+
+    /// Admits him who was asked about, or not.
+    pub(super) fn answer(&self, admit: bool) {
+        let now = self.udp.shared.now();
+        self.udp.shared.lock().udx.answer_firewall(now, self.id, admit);
+        self.udp.shared.notify();
+    }
+
+    /// Sends to another address, or from another socket, from now on.
+    pub(super) fn change_remote(&self, remote: Remote) {
+        // A stream that is over stays where it is.
+        let _ = self.udp.shared.lock().udx.change_remote(self.id, remote);
+        self.udp.shared.notify();
+    }
+
     /// Datagrams went both ways.
     pub(super) fn spoke(&self) -> bool {
         let stats = self.udp.shared.lock().udx.stats(self.id).unwrap_or_default();
@@ -85,8 +118,7 @@ impl UdxStream {
     /// Who sends to this stream and has not been admitted; only with [`Firewall::Ask`](super::udx::Firewall::Ask).
     /// `None` when the stream is closed.
     pub async fn asked(&self) -> Option<(SocketId, SocketAddr)> {
-        let question = |_: &mut State, waiting: &mut Waiting| waiting.question.take();
-        self.wait(question).await.ok()
+        self.wait(|_, waiting| waiting.question.take()).await.ok()
     }
 
     /// Admits him or not. Connect first.
@@ -132,13 +164,25 @@ impl UdxStream {
         result
     }
 
-    /// Waits until `ready` gives something, or the stream is closed.
-    async fn wait<T>(&self, mut ready: impl FnMut(&mut State, &mut Waiting) -> Option<T>) -> Result<T, CloseReason> {
+    async fn wait<T>(&self, ready: impl FnMut(&mut State, &mut Waiting) -> Option<T>) -> Result<T, CloseReason> {
+        self.udp.wait(self.id, ready).await
+    }
+}
+
+impl Udp {
+    /// Waits until `ready` gives something, or the stream is closed or forgotten.
+    async fn wait<T>(
+        &self,
+        id: StreamId,
+        mut ready: impl FnMut(&mut State, &mut Waiting) -> Option<T>,
+    ) -> Result<T, CloseReason> {
         poll_fn(|context| {
-            let mut state = self.udp.shared.lock();
-            let mut waiting = state.waiting.remove(&self.id.0).unwrap_or_default();
+            let mut state = self.shared.lock();
+            let Some(mut waiting) = state.waiting.remove(&id.0) else {
+                return Poll::Ready(Err(CloseReason::Destroyed));
+            };
             let result = ready(&mut state, &mut waiting);
-            let reason = state.udx.close_reason(self.id);
+            let reason = state.udx.close_reason(id);
             let poll = match (result, reason) {
                 (Some(result), _) => Poll::Ready(Ok(result)),
                 (None, Some(reason)) => Poll::Ready(Err(reason)),
@@ -149,7 +193,7 @@ impl UdxStream {
                     Poll::Pending
                 }
             };
-            state.waiting.insert(self.id.0, waiting);
+            state.waiting.insert(id.0, waiting);
             poll
         })
         .await
@@ -224,9 +268,10 @@ impl AsyncWrite for UdxStream {
 impl Drop for UdxStream {
     fn drop(&mut self) {
         let mut state = self.udp.shared.lock();
-        state.waiting.remove(&self.id.0);
+        let waiting = state.waiting.remove(&self.id.0);
         state.udx.release(self.udp.shared.now(), self.id);
         drop(state);
+        waiting.into_iter().flat_map(|waiting| waiting.others).for_each(Waker::wake);
         self.udp.shared.notify();
     }
 }

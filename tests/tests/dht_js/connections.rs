@@ -15,26 +15,26 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-fn member(bootstrap: &[SocketAddrV4], seed: u8, change: impl FnOnce(&mut dht_rpc::Config)) -> Member {
+pub(crate) fn member(bootstrap: &[SocketAddrV4], seed: u8, change: impl FnOnce(&mut dht_rpc::Config)) -> Member {
     let mut node = dht_rpc::Config { bootstrap: bootstrap[..1].to_vec(), ..dht_rpc::Config::default() };
     change(&mut node);
     let options = MemberOptions { host: Ipv4Addr::LOCALHOST, port: 0, node, ..MemberOptions::default() };
     Member::start(options, [seed; 32]).unwrap()
 }
 
-fn pair(seed: u8) -> KeyPair {
+pub(crate) fn pair(seed: u8) -> KeyPair {
     KeyPair::from_seed(&[seed; 32])
 }
 
-fn hex(seed: u8) -> String {
+pub(crate) fn hex(seed: u8) -> String {
     format!("{seed:02x}").repeat(32)
 }
 
-async fn within<T>(seconds: u64, what: impl Future<Output = T>) -> T {
+pub(crate) async fn within<T>(seconds: u64, what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(seconds), what).await.expect("in time")
 }
 
-async fn asked(js: &mut Js, method: &str, args: Value) -> Value {
+pub(crate) async fn asked(js: &mut Js, method: &str, args: Value) -> Value {
     let id = js.ask(method, args);
     within(60, async {
         loop {
@@ -48,7 +48,7 @@ async fn asked(js: &mut Js, method: &str, args: Value) -> Value {
 }
 
 /// Says a word over a secret-stream and gives the answer, or hears one and answers in capitals.
-async fn talk(mut stream: Wire, word: Option<&str>) -> String {
+pub(crate) async fn talk(mut stream: Wire, word: Option<&str>) -> String {
     let (initiator, split) = (stream.initiator, stream.split.take().unwrap());
     let mut entropy = Entropy::from_seed([u8::from(initiator); 32]);
     let mut secret = SecretStream::from_split(initiator, split, &mut entropy, Instant::ZERO);
@@ -82,13 +82,13 @@ async fn talk(mut stream: Wire, word: Option<&str>) -> String {
 }
 
 /// Answers everybody.
-async fn serve(mut listener: MemberListener) {
+pub(crate) async fn serve(mut listener: MemberListener) {
     while let Some(wire) = listener.accept().await {
         tokio::spawn(talk(wire, None));
     }
 }
 
-async fn announced(member: &Member, listen: impl FnOnce() -> MemberListener) -> MemberListener {
+pub(crate) async fn announced(member: &Member, listen: impl FnOnce() -> MemberListener) -> MemberListener {
     let mut events = member.events();
     let listener = listen();
     within(20, async {
@@ -102,7 +102,7 @@ async fn announced(member: &Member, listen: impl FnOnce() -> MemberListener) -> 
     listener
 }
 
-fn open(config: &mut dht_rpc::Config) {
+pub(crate) fn open(config: &mut dht_rpc::Config) {
     (config.ephemeral, config.firewalled) = (Some(false), false);
 }
 

@@ -6,6 +6,7 @@
 mod connections;
 mod js;
 mod loopback;
+mod relays;
 
 use bytes::Bytes;
 use corestore_core::crypto::{Hash, KeyPair};

@@ -20,8 +20,8 @@ pub(crate) struct KnownArguments {
     /// The core's key, in hex or z-base-32.
     #[arg(value_name = "KEY", value_parser = core_key)]
     key: CoreKey,
-    /// Nodes of the network.
-    #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',', required = true)]
+    /// Nodes of the network to ask, in place of the public one.
+    #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',')]
     bootstrap: Vec<Address>,
     /// Leave with status 124 after so many seconds; 0 is no limit.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
@@ -125,7 +125,7 @@ impl Known {
         let (peers, nodes) = (self.peers.len(), self.nodes);
         let json: Value = json!({ "event": "done", "peers": peers, "nodes": nodes });
         output.print(&json, || match (peers, nodes) {
-            (_, 0) => "no node of the network answered; check --bootstrap".to_owned(),
+            (_, 0) => "no node of the network answered; check --bootstrap and the connection".to_owned(),
             (0, _) => format!("{nodes} nodes answered, and none knows of anybody; is the writer online?"),
             _ => format!("{peers} peers, named by {nodes} nodes"),
         })?;

@@ -15,6 +15,8 @@ pub struct Config {
     pub ephemeral: Option<bool>,
     /// False when the server socket is known to be reachable from anywhere.
     pub firewalled: bool,
+    /// Finds out at the start whether the server socket is reachable, rather than after some 20 minutes.
+    pub quick_check: bool,
     /// Our address, when it is known beforehand (a bootstrap node's).
     pub known_address: Option<SocketAddrV4>,
     /// The port the server socket is bound to.
@@ -76,6 +78,7 @@ impl Default for Config {
             nodes: Vec::new(),
             ephemeral: None,
             firewalled: true,
+            quick_check: true,
             known_address: None,
             server_port: 0,
             k: 20,

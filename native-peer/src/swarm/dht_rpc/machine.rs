@@ -84,7 +84,7 @@ impl DhtRpc {
             samplers: BTreeSet::new(),
             firewalled: config.firewalled,
             ephemeral: true,
-            bootstrap: Bootstrap::new(config.firewalled && config.ephemeral != Some(false)),
+            bootstrap: Bootstrap::new(config.quick_check && config.firewalled && config.ephemeral != Some(false)),
             network_check: None,
             health: Health::default(),
             tick: entropy.u64() % 50 + 50,
@@ -238,6 +238,11 @@ impl DhtRpc {
     /// Our address as others see it; port 0 when every one sees another port.
     pub fn address(&self) -> Option<SocketAddrV4> {
         self.nat.address()
+    }
+
+    /// True when every one sees another port of ours.
+    pub fn is_randomized(&self) -> bool {
+        self.nat.address().is_some_and(|address| address.port() == 0)
     }
 
     /// Our address, when anybody can reach us there.

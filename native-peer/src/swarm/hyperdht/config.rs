@@ -1,6 +1,14 @@
 //! Every limit of a HyperDHT member, with its unit.
 
 use corestore_core::time::Duration;
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+/// The nodes by which everybody joins the public network (`hyperdht/lib/constants.js`).
+pub const BOOTSTRAP_NODES: [SocketAddrV4; 3] = [
+    SocketAddrV4::new(Ipv4Addr::new(88, 99, 3, 86), 49_737),
+    SocketAddrV4::new(Ipv4Addr::new(142, 93, 90, 113), 49_737),
+    SocketAddrV4::new(Ipv4Addr::new(138, 68, 147, 8), 49_737),
+];
 
 /// How a member behaves beyond [`crate::swarm::dht_rpc::Config`]. The defaults are the reference's, except where a
 /// field says otherwise.
@@ -30,6 +38,10 @@ pub struct Config {
     pub max_handshakes: u32,
     /// Handshakes of others kept at once, all servers together. The reference has no such limit.
     pub max_incoming: usize,
+    /// Callers followed in a second to the blind relay that they name. The reference has no such limit.
+    pub max_relay_calls: u32,
+    /// Callers met at once at blind relays that they name. The reference has no such limit.
+    pub max_at_relay: usize,
     /// Connections being made at once.
     pub max_connecting: usize,
     /// How long a finished handshake is remembered, to answer its repetitions.
@@ -65,6 +77,8 @@ impl Default for Config {
             max_relayed: 2000,
             max_handshakes: 200,
             max_incoming: 1024,
+            max_relay_calls: 8,
+            max_at_relay: 64,
             max_connecting: 1024,
             handshake_memory: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(10),

@@ -14,6 +14,7 @@ use corestore_core::dht::{
     RelayThrough, SecretStreamInfo, UdxInfo, peer_target,
 };
 use corestore_core::encoding::{Decode, Encode};
+use corestore_core::stream::NoiseError;
 use corestore_core::time::Instant;
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddrV4;
@@ -42,11 +43,12 @@ pub(super) struct Connect {
     pub(super) early: Option<(SocketId, SocketAddrV4)>,
     pub(super) stage: super::punching::Stage,
     pub(super) at_relay: bool,
+    pub(super) relay_failed: bool,
     pub(super) firewall: Firewall,
     pub(super) round: u64,
     /// When the whole is given up.
     pub(super) until: Instant,
-    identity: PublicKey,
+    identity: Identity,
     /// `None` when somebody else has the key.
     handshake: Option<Handshake>,
     request: Option<Bytes>,
@@ -97,7 +99,7 @@ impl HyperDht {
         };
         let reason = match handshake {
             Ok(handshake) if self.connects.len() < self.config.max_connecting => {
-                self.start_connect(now, id, remote, (identity.public_key(), handshake), settings);
+                self.start_connect(now, id, remote, (identity, handshake), settings);
                 self.pump(now);
                 return id;
             }
@@ -121,7 +123,7 @@ impl HyperDht {
         now: Instant,
         id: ConnectionId,
         remote: PublicKey,
-        (identity, handshake): (PublicKey, Option<Handshake>),
+        (identity, handshake): (Identity, Option<Handshake>),
         settings: ConnectSettings,
     ) {
         let target = peer_target(&remote);
@@ -136,6 +138,7 @@ impl HyperDht {
             early: None,
             stage: super::punching::Stage::Finding,
             at_relay: false,
+            relay_failed: false,
             firewall: Firewall::Unknown,
             round: 0,
             until: now.after(self.config.connect_timeout),
@@ -219,18 +222,17 @@ impl HyperDht {
             let payload = connect.payload(open, &local);
             connect.firewall = payload.firewall;
             connect.at_relay = payload.relay_through.is_some();
-            match &mut connect.handshake {
-                Some(handshake) => connect.request = handshake.write(&payload).ok().map(Bytes::from),
-                None => {
-                    let (key, first) = (connect.identity, connect.held.is_empty());
-                    connect.held.push(node);
-                    if first {
-                        let payload = Box::new(payload);
-                        self.event(Event::WriteHandshake { connection: id, key, payload });
-                    }
-                    return;
+            if let Identity::Foreign(owner) = connect.identity {
+                let first = connect.held.is_empty();
+                connect.held.push(node);
+                if first {
+                    let payload = Box::new(payload);
+                    self.event(Event::WriteHandshake { connection: id, owner, payload });
                 }
+                return;
             }
+            let handshake = connect.handshake.as_mut();
+            connect.request = handshake.and_then(|handshake| handshake.write(&payload).ok()).map(Bytes::from);
         }
         let Some(noise) = connect.request.clone() else {
             return self.fail_connect(now, id, ConnectError::BadKey);
@@ -261,15 +263,14 @@ impl HyperDht {
         let message = reply.and_then(|reply| HandshakeMessage::from_bytes(reply.value.as_ref()?).ok());
         if let (Some(reply), Some(message)) = (reply, message.filter(|message| message.mode == Mode::Reply)) {
             let answered = Answered { node, socket: reply.socket, own: reply.to, peer_address: message.peer_address };
-            let read = match &mut connect.handshake {
-                Some(handshake) => handshake.read(&message.noise),
-                None if connect.reading.is_some() => return,
-                None => {
+            if let Identity::Foreign(owner) = connect.identity {
+                if connect.reading.is_none() {
                     connect.reading = Some(answered);
-                    let (key, noise) = (connect.identity, message.noise);
-                    return self.event(Event::ReadHandshake { connection: id, key, noise });
+                    self.event(Event::ReadHandshake { connection: id, owner, noise: message.noise });
                 }
-            };
+                return;
+            }
+            let read = connect.handshake.as_mut().map_or(Err(NoiseError), |handshake| handshake.read(&message.noise));
             match read {
                 Ok(payload) => return self.agree(now, id, answered, payload, None),
                 // A node may forge an answer; another one may give the true one.
@@ -313,10 +314,7 @@ impl HyperDht {
             self.rpc.cancel_query(query);
         });
         let relay = self.relay_of(id, &payload);
-        if let Some((relay, initiator)) = relay {
-            self.connects.get_mut(&id).into_iter().for_each(|connect| connect.at_relay = true);
-            self.meet_at_relay(id, &relay, initiator);
-        }
+        self.connects.get_mut(&id).into_iter().for_each(|connect| connect.at_relay = relay.is_some());
         if let Some((socket, from)) = early {
             self.way_is_open(now, id, socket, from, Path::Direct);
         } else if let Some(server) = answered.peer_address {
@@ -324,6 +322,10 @@ impl HyperDht {
         } else {
             // The node that answered is the server itself.
             self.way_is_open(now, id, answered.socket, answered.node, Path::Direct);
+        }
+        // A connection that stands already needs no relay.
+        if let Some((relay, initiator)) = relay.filter(|_| self.connects.contains_key(&id)) {
+            self.meet_at_relay(id, &relay, initiator);
         }
     }
 
@@ -370,6 +372,8 @@ impl HyperDht {
             connect.stage = super::punching::Stage::AtRelay;
             return;
         }
+        let relay_failed = connect.relay_failed && reason != ConnectError::Cancelled;
+        let reason = if relay_failed { ConnectError::RelayFailed } else { reason };
         self.end_connect(id);
         if !running {
             self.event(Event::Failed { connection: id, reason });

@@ -1,7 +1,6 @@
 //! The machine: what comes in, what goes out.
 
 use super::announcer::AnnouncerRequest;
-use super::budget::Budget;
 use super::config::Config;
 use super::connect::Connect;
 use super::identity::{Identity, SignatureId, Unsigned};
@@ -13,6 +12,7 @@ use super::router::Router;
 use super::server::Server;
 use super::store::Store;
 use crate::swarm::dht_rpc::{self, Config as RpcConfig, DhtRpc, QueryId, Reply, RequestId, RequestSettings, SocketId};
+use corestore_core::budget::Budget;
 use corestore_core::crypto::Hash;
 use corestore_core::entropy::Entropy;
 use corestore_core::time::Instant;
@@ -37,6 +37,7 @@ pub struct HyperDht {
     /// Calls by the hash of the caller's message.
     pub(super) handshakes: BTreeMap<Hash, ConnectionId>,
     pub(super) handshake_budget: Budget,
+    pub(super) relay_budget: Budget,
     pub(super) connects: BTreeMap<ConnectionId, Connect>,
     pub(super) unsigned: BTreeMap<SignatureId, Unsigned>,
     /// UDX streams that are not connected yet.
@@ -98,6 +99,7 @@ impl HyperDht {
             incoming: BTreeMap::new(),
             handshakes: BTreeMap::new(),
             handshake_budget: Budget::new(now, config.max_handshakes),
+            relay_budget: Budget::new(now, config.max_relay_calls),
             connects: BTreeMap::new(),
             unsigned: BTreeMap::new(),
             streams: BTreeMap::new(),

@@ -198,7 +198,7 @@ impl HyperDht {
     }
 
     /// The stream runs by way of a blind relay, at this address and with this number there. A direct way is still
-    /// looked for.
+    /// looked for. False: the connection stands already, or is over; the relay is not needed.
     pub fn relayed(
         &mut self,
         now: Instant,
@@ -206,16 +206,31 @@ impl HyperDht {
         socket: SocketId,
         remote: SocketAddrV4,
         remote_stream: u32,
-    ) {
-        let Some((server, local_stream, agreed)) = self.agreed_mut(id) else { return };
+    ) -> bool {
+        let Some((server, local_stream, agreed)) = self.agreed_mut(id) else { return false };
         if std::mem::replace(&mut agreed.started, true) {
-            return;
+            return false;
         }
         agreed.relayed = Some((socket, remote));
         let (connection, split, moved, path) = (id, agreed.split.take(), false, Path::Relayed);
         let connected =
             Connected { connection, server, local_stream, remote_stream, socket, remote, split, moved, path };
         self.event(Event::Connected(Box::new(connected)));
+        self.pump(now);
+        true
+    }
+
+    /// The blind relay could not be used, or is gone: only a direct way is left.
+    pub fn relay_failed(&mut self, now: Instant, id: ConnectionId) {
+        if let Some(connect) = self.connects.get_mut(&id) {
+            (connect.at_relay, connect.relay_failed) = (false, true);
+            if matches!(connect.stage, super::punching::Stage::AtRelay) {
+                self.fail_connect(now, id, super::output::ConnectError::RelayFailed);
+            }
+        } else if let Some(incoming) = self.incoming.get_mut(&id) {
+            // Its time runs out by itself.
+            incoming.at_relay = false;
+        }
         self.pump(now);
     }
 

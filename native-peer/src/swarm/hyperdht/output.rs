@@ -1,10 +1,10 @@
 //! What comes out of a member, and the names it gives.
 
-use super::identity::{Signable, SignatureId};
+use super::identity::{Foreign, Signable, SignatureId};
 use crate::swarm::dht_rpc::{SocketId, Transmit};
 use bytes::Bytes;
 use corestore_core::crypto::{Hash, PublicKey};
-use corestore_core::dht::{Firewall, HandshakePayload, PeerRecord};
+use corestore_core::dht::{Contact, Firewall, HandshakePayload, PeerRecord};
 use corestore_core::stream::Split;
 use std::fmt;
 use std::net::SocketAddrV4;
@@ -19,7 +19,7 @@ pub struct ServerId(pub(super) u64);
 
 /// Names a connection being made, by us or to a server of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnectionId(pub(super) u64);
+pub struct ConnectionId(pub(crate) u64);
 
 /// Something the driver must do or the user should know.
 #[derive(Debug)]
@@ -49,7 +49,11 @@ pub enum Event {
         /// The lookup.
         operation: OperationId,
         /// The node.
-        from: SocketAddrV4,
+        from: Contact,
+        /// How it sees us.
+        to: SocketAddrV4,
+        /// Lets us store something there.
+        token: Option<Hash>,
         /// The peers. Their records are not signed: only a handshake proves a key.
         peers: Vec<PeerRecord>,
         /// Unix time in ms from which on it is worth to look again; 0 when nobody asked for that.
@@ -74,7 +78,7 @@ pub enum Event {
         /// Its name.
         signature: SignatureId,
         /// Whose.
-        key: PublicKey,
+        owner: Foreign,
         /// What is to be signed.
         signable: Signable,
     },
@@ -83,8 +87,8 @@ pub enum Event {
     ReadHandshake {
         /// The connection.
         connection: ConnectionId,
-        /// His key.
-        key: PublicKey,
+        /// Whose.
+        owner: Foreign,
         /// The message.
         noise: Bytes,
     },
@@ -92,15 +96,15 @@ pub enum Event {
     WriteHandshake {
         /// The connection.
         connection: ConnectionId,
-        /// His key.
-        key: PublicKey,
+        /// Whose.
+        owner: Foreign,
         /// What it is to tell.
         payload: Box<HandshakePayload>,
     },
     /// A connection is made: create the UDX stream and start a secret-stream on it.
     Connected(Box<Connected>),
     /// The peers of a connection agreed on keys but meet at a blind relay, until a direct way opens. Connect to the
-    /// relay and pair there, then tell [`super::HyperDht::relayed`].
+    /// relay and pair there, then tell [`super::HyperDht::relayed`] or [`super::HyperDht::relay_failed`].
     MeetAtRelay {
         /// The connection.
         connection: ConnectionId,
@@ -206,6 +210,17 @@ pub enum Path {
     Relayed,
 }
 
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Direct => "direct",
+            Self::Local => "local",
+            Self::HolePunched => "hole punched",
+            Self::Relayed => "relayed",
+        })
+    }
+}
+
 /// Why a connection could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -236,12 +251,27 @@ pub enum ConnectError {
     TryLater,
     /// It took too long.
     Timeout,
-    /// The blind relay could not be used.
+    /// There is no direct way, and the blind relay could not be used.
     RelayFailed,
     /// Too many connections are being made.
     TooMany,
     /// It was cancelled, or the node was suspended.
     Cancelled,
+}
+
+impl ConnectError {
+    /// There is no direct way: by a blind relay there may be one.
+    pub fn wants_relay(self) -> bool {
+        matches!(
+            self,
+            Self::RemoteAborted
+                | Self::NatUnknown(..)
+                | Self::BothRandom
+                | Self::CannotHolepunch
+                | Self::NotPunched
+                | Self::TryLater
+        )
+    }
 }
 
 impl fmt::Display for ConnectError {
@@ -260,7 +290,7 @@ impl fmt::Display for ConnectError {
             Self::NotPunched => "no packet came through the NATs; use a relay",
             Self::TryLater => "another punch at a changing NAT is under way; try later, or use a relay",
             Self::Timeout => "the connection took too long",
-            Self::RelayFailed => "the relay could not be used",
+            Self::RelayFailed => "no hole could be punched, and the relay could not be used; is the relay online?",
             Self::TooMany => "too many connections are being made; try later",
             Self::Cancelled => "the connection was cancelled",
         })

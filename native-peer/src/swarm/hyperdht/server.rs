@@ -2,7 +2,7 @@
 
 use super::addresses::{is_private, match_local};
 use super::announcer::Announcer;
-use super::identity::{Identity, ReadHandshake};
+use super::identity::{Foreign, Identity, ReadHandshake};
 use super::incoming::{Incoming, Opening};
 use super::machine::HyperDht;
 use super::meeting::{Agreed, remote_stream};
@@ -32,6 +32,8 @@ pub struct ServerSettings {
     pub share_local_addresses: bool,
     /// A blind relay to offer besides.
     pub relay_through: Option<PublicKey>,
+    /// Offer it only while our NAT shows every destination another port.
+    pub relay_only_if_random: bool,
 }
 
 /// A server that listens.
@@ -43,7 +45,13 @@ pub(super) struct Server {
 
 impl Default for ServerSettings {
     fn default() -> Self {
-        Self { admit: Box::new(|_, _, _| true), holepunch: true, share_local_addresses: true, relay_through: None }
+        Self {
+            admit: Box::new(|_, _, _| true),
+            holepunch: true,
+            share_local_addresses: true,
+            relay_through: None,
+            relay_only_if_random: false,
+        }
     }
 }
 
@@ -164,7 +172,7 @@ impl HyperDht {
         let server = self.servers.get(&server_id)?;
         let mut handshake = match &server.identity {
             Identity::Own(key_pair) => Handshake::responder(key_pair, self.entropy.array()).ok()?,
-            Identity::Foreign(key) => return Some(self.hand_over(now, server_id, *key, message, request)),
+            Identity::Foreign(owner) => return Some(self.hand_over(now, server_id, *owner, message, request)),
         };
         let theirs = handshake.read(&message.noise).ok()?;
         let client = message.peer_address.unwrap_or(request.from);
@@ -203,7 +211,7 @@ impl HyperDht {
         &mut self,
         now: Instant,
         server: ServerId,
-        key: PublicKey,
+        owner: Foreign,
         message: &HandshakeMessage,
         request: &IncomingRequest,
     ) -> ConnectionId {
@@ -214,7 +222,7 @@ impl HyperDht {
         let (message, noise) = (message.clone(), message.noise.clone());
         incoming.opening = Some(Box::new(Opening { message, request: request.clone(), read: None }));
         self.incoming.insert(connection, incoming);
-        self.event(Event::ReadHandshake { connection, key, noise });
+        self.event(Event::ReadHandshake { connection, owner, noise });
         connection
     }
 
@@ -229,13 +237,14 @@ impl HyperDht {
             // Nobody is answered; a repetition is no new call.
             return self.settle_incoming(now, id);
         };
-        let (key, error) = (server.identity.public_key(), refusal(&theirs));
+        let Identity::Foreign(owner) = server.identity else { return };
+        let error = refusal(&theirs);
         let (server, local_stream) = (incoming.server, incoming.local_stream);
         let Some(payload) = self.reply_payload(server, id, local_stream, error) else { return };
         if let Some(opening) = self.incoming.get_mut(&id).and_then(|incoming| incoming.opening.as_mut()) {
             opening.read = Some((theirs, payload.relay_through));
         }
-        self.event(Event::WriteHandshake { connection: id, key, payload: Box::new(payload) });
+        self.event(Event::WriteHandshake { connection: id, owner, payload: Box::new(payload) });
     }
 
     /// Somebody else answered a call.
@@ -270,6 +279,7 @@ impl HyperDht {
         if server.settings.share_local_addresses {
             addresses4.extend(self.local_addresses.iter().filter(|address| Some(**address) != open));
         }
+        let wanted = !server.settings.relay_only_if_random || self.rpc.is_randomized();
         let relays = server.announcer.relays.clone();
         let relay_addresses = server.announcer.relay_addresses.clone();
         Some(HandshakePayload {
@@ -281,7 +291,7 @@ impl HyperDht {
             addresses6: Vec::new(),
             udx: Some(UdxInfo { version: 1, reusable_socket: false, id: u64::from(local_stream), seq: 0 }),
             secret_stream: Some(SecretStreamInfo { version: 1 }),
-            relay_through: server.settings.relay_through.map(|public_key| RelayThrough {
+            relay_through: server.settings.relay_through.filter(|_| wanted).map(|public_key| RelayThrough {
                 version: 1,
                 public_key,
                 token,
@@ -307,7 +317,8 @@ impl HyperDht {
             self.way_is_open(now, id, socket, client, Path::Direct);
             return;
         }
-        if let Some((relay, initiator)) = relay.or(theirs.relay_through.map(|relay| (relay, false))) {
+        let theirs_relay = theirs.relay_through.map(|relay| (relay, false));
+        if let Some((relay, initiator)) = relay.or_else(|| theirs_relay.filter(|_| self.may_follow_to_relay(now))) {
             let until = now.after(self.config.relay_timeout);
             self.incoming.get_mut(&id).into_iter().for_each(|incoming| incoming.expires = until);
             self.meet_at_relay(id, &relay, initiator);
@@ -331,6 +342,12 @@ impl HyperDht {
             }
             self.run_actions(now, id);
         }
+    }
+
+    /// Anybody may call and name a relay: so many are followed there, lest we knock at somebody's door for others.
+    fn may_follow_to_relay(&mut self, now: Instant) -> bool {
+        let there = self.incoming.values().filter(|incoming| incoming.at_relay).count();
+        there < self.config.max_at_relay && self.relay_budget.take(now)
     }
 
     pub(super) fn meet_at_relay(&mut self, id: ConnectionId, relay: &RelayThrough, initiator: bool) {

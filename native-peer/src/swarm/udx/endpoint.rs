@@ -97,7 +97,7 @@ impl Udx {
     }
 
     /// Moves a connected stream to another address or socket. [`Event::RemoteChanged`] tells when nothing is under
-    /// way to the former one.
+    /// way to the former one, and the peer speaks from the new one.
     ///
     /// # Errors
     /// [`StreamError`].

@@ -47,7 +47,7 @@ pub enum Event {
     Message(StreamId),
     /// The peer has everything, the end included.
     Finished(StreamId),
-    /// Nothing is under way to the former remote any more.
+    /// Nothing is under way to the former remote any more, and the peer speaks from the new one.
     RemoteChanged(StreamId),
     /// Someone sends to this stream. His datagrams are held back, within limits, until
     /// [`answer_firewall`](super::Udx::answer_firewall).

@@ -12,6 +12,8 @@ pub(super) struct Link {
     /// Counts changes of the remote; packets remember which they went to.
     path: u32,
     firewall: Firewall,
+    /// The present remote was heard from.
+    heard: bool,
     admitted: VecDeque<(SocketId, SocketAddr)>,
     asked: Option<(SocketId, SocketAddr)>,
     held: VecDeque<Vec<u8>>,
@@ -35,6 +37,7 @@ impl Link {
             former: None,
             path: 0,
             firewall,
+            heard: false,
             admitted: VecDeque::new(),
             asked: None,
             held: VecDeque::new(),
@@ -44,6 +47,7 @@ impl Link {
 
     /// Decides about a datagram.
     pub(super) fn admit(&mut self, socket: SocketId, from: SocketAddr, datagram: &[u8]) -> Admission {
+        self.heard |= self.remote.is_some_and(|remote| (remote.socket, remote.address) == (socket, from));
         let own = [self.remote, self.former].into_iter().flatten().any(|remote| remote.socket == socket);
         if own || self.admitted.contains(&(socket, from)) {
             return Admission::Accept;
@@ -79,6 +83,7 @@ impl Link {
     /// Sets the remote; the path number of packets that go there.
     pub(super) fn connect(&mut self, remote: Remote) -> u32 {
         self.former = self.remote.replace(remote);
+        self.heard = false;
         self.path += u32::from(self.former.is_some());
         self.path
     }
@@ -91,6 +96,11 @@ impl Link {
     /// Where to send what belongs to `path`.
     pub(super) fn remote_of(&self, path: u32) -> Option<Remote> {
         if path == self.path { self.remote } else { self.former.or(self.remote) }
+    }
+
+    /// Whether the peer was heard from where we send to.
+    pub(super) fn is_heard(&self) -> bool {
+        self.heard
     }
 
     /// Where to send.

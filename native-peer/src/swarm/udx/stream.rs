@@ -181,7 +181,6 @@ impl Stream {
         self.sender.change_path(path, remote.address.is_ipv6(), config);
         self.signals.remote_changed = Signal::Quiet;
         self.changing = Some(self.sender.ledger.next());
-        self.settle_remote();
         // The peer may know us only by the former address: let it see the new one at once.
         self.heartbeat_due = true;
         Ok(())
@@ -306,9 +305,10 @@ impl Stream {
         }
     }
 
-    /// Forgets the former remote when nothing in flight belongs to it.
+    /// Forgets the former remote when nothing in flight belongs to it and the peer speaks from the new one.
     pub(super) fn settle_remote(&mut self) {
-        if self.changing.is_some_and(|first| self.sender.ledger.first() >= first) {
+        let left = self.changing.is_some_and(|first| self.sender.ledger.first() >= first);
+        if left && self.link.is_heard() {
             self.changing = None;
             self.link.settle();
             self.signals.remote_changed.raise();

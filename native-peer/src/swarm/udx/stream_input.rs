@@ -15,6 +15,7 @@ impl Stream {
         let header = packet.header;
         if header.kind.has(Kind::HEARTBEAT) {
             self.ack_due = true;
+            self.settle_remote();
             return;
         }
         let Some(seq) = expand(header.seq, self.receive.next()) else { return };

@@ -1,10 +1,11 @@
 //! What is known of one peer, and when it deserves another try (`hyperswarm/lib/peer-info.js`, `retry-timer.js`).
 
 use super::config::Config;
-use corestore_core::crypto::Hash;
-use corestore_core::time::{Duration, Instant};
-use std::collections::BTreeSet;
-use std::net::SocketAddrV4;
+use crate::crypto::Hash;
+use crate::time::{Duration, Instant};
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+use core::net::SocketAddrV4;
 
 /// Which peers are dialled first; the greater the sooner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,6 +28,8 @@ pub(super) struct Peer {
     pub(super) queued: Option<(Priority, u64)>,
     /// When it enters the queue again.
     pub(super) retry_at: Option<Instant>,
+    /// No hole leads there: only a blind relay helps.
+    pub(super) relay: bool,
     priority: Priority,
     /// A connection we made to it came about once.
     proven: bool,
@@ -45,6 +48,7 @@ impl Peer {
             explicit: false,
             queued: None,
             retry_at: None,
+            relay: false,
             priority: Priority::Normal,
             proven: false,
             client: false,
@@ -71,6 +75,13 @@ impl Peer {
     /// It called us.
     pub(super) fn called(&mut self) {
         self.client = false;
+    }
+
+    /// No hole could be punched: what failed counts no more, by a relay it may succeed.
+    pub(super) fn needs_relay(&mut self) {
+        if !core::mem::replace(&mut self.relay, true) {
+            (self.attempts, self.proven) = (0, true);
+        }
     }
 
     /// A connection we made or tried to make is over.
