@@ -5,7 +5,9 @@ pub mod dht_rpc;
 mod driver;
 pub mod hyperdht;
 pub mod hyperswarm;
+mod local_network;
 pub mod member;
+mod node_cache;
 mod relay_meeting;
 pub mod relay_server;
 pub mod udp;
@@ -14,4 +16,4 @@ pub mod udx;
 pub mod udx_stream;
 pub mod wire;
 
-pub use driver::{AdmitPeer, Connections, Swarm, SwarmConnection, SwarmOptions};
+pub use driver::{AdmitPeer, Connections, Swarm, SwarmConnection, SwarmOptions, SwarmStats};
