@@ -14,7 +14,7 @@ fn blocks(count: usize, size: usize) -> Vec<Bytes> {
 fn writer() -> Hypercore {
     let pair = KeyPair::from_seed(&[1; 32]);
     let manifest = Manifest::single(1, pair.public_key());
-    let auth = Auth { key: manifest.key(), manifest: Some(manifest), seed: Some(pair.seed()) };
+    let auth = Auth { key: manifest.key(), manifest: Some(manifest), key_pair: Some(pair.into()) };
     let (mut core, commit) = Hypercore::create(auth).unwrap();
     core.apply(commit.id).unwrap();
     core

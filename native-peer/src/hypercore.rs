@@ -10,7 +10,7 @@ use crate::request::{Failure, Request};
 use crate::subscription::Subscription;
 use bytes::Bytes;
 use corestore_core::corestore::{
-    CommandError, CoreInfo, Corestore as Sans, DownloadRange, GetOptions, Outcome, RequestId, SessionId,
+    CommandError, CoreInfo, Corestore as Sans, DownloadRange, Extent, GetOptions, Outcome, RequestId, SessionId,
 };
 use corestore_core::crypto::{CoreKey, DiscoveryKey};
 use corestore_core::log::Audit;
@@ -223,27 +223,27 @@ impl Hypercore {
 
     /// Blocks.
     pub fn length(&self) -> u64 {
-        self.info().length
+        self.extent().length
     }
 
     /// Bytes of all blocks, without encryption padding.
     pub fn byte_length(&self) -> u64 {
-        self.info().byte_length
+        self.extent().byte_length
     }
 
     /// The fork; grows with every truncation.
     pub fn fork(&self) -> u64 {
-        self.info().fork
+        self.extent().fork
     }
 
     /// Blocks stored from 0 on without a gap.
     pub fn contiguous_length(&self) -> u64 {
-        self.info().contiguous_length
+        self.extent().contiguous_length
     }
 
     /// True when this handle may append.
     pub fn writable(&self) -> bool {
-        self.info().writable
+        self.0.machine.look(|machine| machine.is_writable(self.0.id))
     }
 
     /// Ends the session of this handle and all its clones; what waits on it fails.
@@ -261,6 +261,14 @@ impl Hypercore {
         command: impl FnOnce(&mut Sans, SessionId) -> RequestId,
     ) -> Result<Outcome, ProofError> {
         self.0.request(command).await.map_err(|failure| ProofError::of(self.0.key, failure))
+    }
+
+    /// As when it was opened, once the store is closed.
+    fn extent(&self) -> Extent {
+        self.0.machine.look(|machine| machine.extent(self.0.id)).unwrap_or_else(|| {
+            let CoreInfo { fork, length, byte_length, contiguous_length, .. } = self.0.last;
+            Extent { fork, length, byte_length, contiguous_length }
+        })
     }
 
     async fn write(&self, command: impl FnOnce(&mut Sans, SessionId) -> RequestId) -> Result<Outcome, WriteError> {

@@ -13,7 +13,7 @@ use corestore_core::encoding::{Decode, Encode};
 use corestore_core::time::{Duration, Instant};
 use corestore_peer::swarm::dht_rpc::{Config as NodeConfig, SocketId, Transmit};
 use corestore_peer::swarm::hyperdht::{
-    Config, ConnectError, ConnectSettings, Connected, Event, HyperDht, OperationId, Outcome, Output, Path,
+    Config, ConnectError, ConnectSettings, Connected, Event, Foreign, HyperDht, OperationId, Outcome, Output, Path,
     ReadHandshake, ServerSettings, Signable,
 };
 use std::collections::BTreeMap;
@@ -482,7 +482,8 @@ fn a_gateway_serves_and_connects_keys_it_does_not_have() {
     let client = add(&mut net, Nat::Consistent, false, Config::default());
     net.run(Duration::from_secs(20));
     let (ours, theirs) = (pair(1).public_key(), pair(2).public_key());
-    net.with(server, |member, now| member.dht.listen(now, ours, ServerSettings::default())).unwrap();
+    let foreign = |key, holder| Foreign { key, holder };
+    net.with(server, |member, now| member.dht.listen(now, foreign(ours, 1), ServerSettings::default())).unwrap();
     let mut served = None;
     let mut calling = Some(Handshake::initiator(&pair(2), ours, [6; 32]).unwrap());
     let mut go_on = |net: &mut Net<Member>, steps: u64| {
@@ -493,7 +494,7 @@ fn a_gateway_serves_and_connects_keys_it_does_not_have() {
         }
     };
     go_on(&mut net, 50);
-    net.with(client, |member, now| member.dht.connect(now, theirs, ours, ConnectSettings::default()));
+    net.with(client, |member, now| member.dht.connect(now, foreign(theirs, 2), ours, ConnectSettings::default()));
     go_on(&mut net, 100);
     assert_eq!(failure(&net.hosts[client].machine), None);
     for number in [client, server] {
@@ -503,7 +504,7 @@ fn a_gateway_serves_and_connects_keys_it_does_not_have() {
         assert!(member.streams.values().all(|stream| stream.heard));
     }
     let target = Hash([8; 32]);
-    let id = net.with(client, |member, now| member.dht.announce(now, target, theirs, Vec::new(), true, 0));
+    let id = net.with(client, |member, now| member.dht.announce(now, target, foreign(theirs, 3), Vec::new(), true, 0));
     go_on(&mut net, 50);
     assert!(matches!(outcome(&mut net, client, id), Outcome::Stored { nodes: 10.., .. }));
 }

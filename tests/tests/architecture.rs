@@ -11,6 +11,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("flat_tree", 0),
     ("time", 0),
     ("entropy", 0),
+    ("budget", 0),
     ("merkle", 1),
     ("manifest", 1),
     ("log", 2),
@@ -19,6 +20,8 @@ const FLOORS: &[(&str, u8)] = &[
     ("protomux", 4),
     ("replication", 5),
     ("dht", 5),
+    ("hyperswarm", 5),
+    ("relay_client", 5),
     ("corestore", 6),
 ];
 

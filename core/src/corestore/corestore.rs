@@ -16,6 +16,7 @@ use crate::entropy::Entropy;
 use crate::replication::PeerId;
 use crate::storage::{OpId, StorageOp};
 use crate::time::Instant;
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
@@ -28,7 +29,7 @@ pub struct Corestore {
     pub(super) identity: [u8; 32],
     pub(super) startup: Startup,
     pub(super) early: Vec<Early>,
-    pub(super) cores: BTreeMap<DiscoveryKey, OpenedCore>,
+    pub(super) cores: BTreeMap<DiscoveryKey, Box<OpenedCore>>,
     pub(super) opening: BTreeMap<DiscoveryKey, Opening>,
     pub(super) sessions: BTreeMap<SessionId, Session>,
     pub(super) connections: BTreeMap<ConnectionId, Link>,

@@ -222,6 +222,19 @@ pub struct CoreInfo {
     pub peers: u64,
 }
 
+/// How far a core reaches for one session. Lengths are published ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Fork.
+    pub fork: u64,
+    /// Blocks.
+    pub length: u64,
+    /// Bytes of all blocks, without encryption padding.
+    pub byte_length: u64,
+    /// Blocks from 0 on without a gap.
+    pub contiguous_length: u64,
+}
+
 /// How to fetch a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GetOptions {

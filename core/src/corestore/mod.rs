@@ -11,6 +11,7 @@ mod cores;
 mod corestore;
 mod io;
 pub mod names;
+mod naming;
 mod opening;
 mod pending;
 mod proofs;

@@ -4,13 +4,13 @@ use super::cores::OpenedCore;
 use super::corestore::Corestore;
 use super::io::{CommandError, ConnectionId, CoreName, Event, OpenCore, Outcome, RequestId, SessionId, StoredName};
 use super::names::{self, PrimaryKey};
+use super::naming::{Creation, Name, Naming, own_auth};
 use super::pending::Pending;
 use super::sessions::Session;
 use super::writes::Then;
-use crate::crypto::{CoreKey, DiscoveryKey, Hash, KeyPair, blake2b, discovery_key};
+use crate::crypto::{DiscoveryKey, Hash, KeyPair, discovery_key};
 use crate::encoding::{Decode, Encode};
 use crate::log::{Auth, Bitfield, Hypercore, StoredState};
-use crate::manifest::Manifest;
 use crate::storage::records::{Alias, CoreEntry, StoreState};
 use crate::storage::{
     CoreSlot, ReadBatch, ReadReply, RecordKey, ScanRecords, StorageError, StorageOp, StorageReply, WriteOp, keys,
@@ -50,10 +50,10 @@ pub(super) struct Opening {
 /// Who wants a core opened, and how it would be created.
 #[derive(Debug)]
 pub(super) struct Target {
-    opener: Opener,
-    discovery_key: DiscoveryKey,
-    create: Option<Auth>,
-    alias: Option<(Hash, Alias)>,
+    pub(super) opener: Opener,
+    pub(super) discovery_key: DiscoveryKey,
+    pub(super) create: Option<Creation>,
+    pub(super) alias: Option<(Hash, Alias)>,
 }
 
 #[derive(Debug)]
@@ -109,6 +109,14 @@ impl Corestore {
     /// The namespace `name` within `parent` (the store's own when `None`).
     pub fn namespace(parent: Option<[u8; 32]>, name: &str) -> [u8; 32] {
         names::namespace(&parent.unwrap_or(names::DEFAULT_NAMESPACE), name)
+    }
+
+    /// The primary key, once the store's records are known.
+    pub(super) fn primary(&self) -> Option<&PrimaryKey> {
+        match &self.startup {
+            Startup::Ready { primary, .. } => Some(primary),
+            Startup::Loading | Startup::Failed(_) => None,
+        }
     }
 
     pub(super) fn scan_cores(&mut self, request: RequestId, found: Vec<DiscoveryKey>, after: Option<&RecordKey>) {
@@ -167,56 +175,24 @@ impl Corestore {
     }
 
     fn start_opening(&mut self, request: RequestId, options: OpenCore) {
-        let alias_wanted = matches!(&options.name, CoreName::Name { .. });
-        match self.target(request, options) {
-            Ok(target) if alias_wanted => {
-                let hash = target.alias.as_ref().map_or(Hash([0; 32]), |(hash, _)| *hash);
-                let records = Vec::from([keys::alias(&hash)]);
-                let read = StorageOp::Read(ReadBatch { records, ..ReadBatch::default() });
-                self.ask_store(read, Pending::Alias { request, target });
-            }
-            Ok(target) => self.open_target(target),
-            Err(error) => self.resolve(request, Err(error)),
-        }
-    }
-
-    fn target(&self, request: RequestId, options: OpenCore) -> Result<Target, CommandError> {
-        let opener = Opener::Session { request, encryption_key: options.encryption_key, read_only: options.read_only };
-        let Startup::Ready { primary, .. } = &self.startup else { return Err(CommandError::NotFound) };
-        let mut alias = None;
-        let auth = match options.name {
+        let OpenCore { name, encryption_key, read_only, create, compat, .. } = options;
+        let opener = Opener::Session { request, encryption_key, read_only };
+        let auth = match name {
             CoreName::DiscoveryKey(discovery_key) => {
-                return Ok(Target { opener, discovery_key, create: None, alias: None });
+                return self.open_target(Target { opener, discovery_key, create: None, alias: None });
             }
-            CoreName::Key(key) => Auth { key, manifest: None, seed: None },
-            CoreName::KeyPair(seed) => own_auth(&KeyPair::from_seed(&seed), options.compat),
-            CoreName::Manifest(manifest, seed) => Auth { key: manifest.key(), manifest: Some(manifest), seed },
             CoreName::Name { namespace, name } => {
                 let namespace = namespace.unwrap_or(names::DEFAULT_NAMESPACE);
-                let auth = own_auth(&names::key_pair(primary, &namespace, &name), options.compat);
-                let hash = blake2b(&[&namespace, name.as_bytes()]);
-                alias = Some((hash, Alias { discovery_key: discovery_key(&auth.key), namespace, name }));
-                auth
+                return self.open_name(request, Naming { opener, name: Name { namespace, name, compat }, create });
+            }
+            CoreName::Key(key) => Auth { key, manifest: None, key_pair: None },
+            CoreName::KeyPair(seed) => own_auth(KeyPair::from_seed(&seed), compat),
+            CoreName::Manifest(manifest, seed) => {
+                Auth { key: manifest.key(), manifest: Some(manifest), key_pair: seed.map(Into::into) }
             }
         };
-        let discovery_key = discovery_key(&auth.key);
-        Ok(Target { opener, discovery_key, create: options.create.then_some(auth), alias })
-    }
-
-    pub(super) fn alias_read(&mut self, request: RequestId, mut target: Target, reply: &ReadReply) {
-        match reply.records.first().and_then(Option::as_ref).map(|bytes| Alias::from_bytes(bytes)) {
-            None => self.open_target(target),
-            Some(Ok(alias)) => {
-                // A name keeps the core it first named.
-                if alias.discovery_key != target.discovery_key {
-                    target.create = None;
-                    target.discovery_key = alias.discovery_key;
-                }
-                target.alias = None;
-                self.open_target(target);
-            }
-            Some(Err(error)) => self.resolve(request, Err(CommandError::Damaged(format!("{error}")))),
-        }
+        let (discovery_key, create) = (discovery_key(&auth.key), create.then_some(Creation::Known(auth)));
+        self.open_target(Target { opener, discovery_key, create, alias: None });
     }
 
     /// A peer asks for a core nobody has open here: it is opened if it is stored, never created.
@@ -228,7 +204,7 @@ impl Corestore {
         self.open_target(Target { opener: Opener::Pair(connection), discovery_key, create: None, alias: None });
     }
 
-    fn open_target(&mut self, target: Target) {
+    pub(super) fn open_target(&mut self, target: Target) {
         let discovery_key = target.discovery_key;
         if self.cores.contains_key(&discovery_key) {
             self.hand_out(target);
@@ -264,8 +240,13 @@ impl Corestore {
             self.open_failed(discovery_key, &CommandError::Damaged(what));
             return;
         };
-        if let Some(opening) = self.opening.get_mut(&discovery_key) {
-            opening.stored = Some((entry, auth, state));
+        let Some(opening) = self.opening.get_mut(&discovery_key) else { return };
+        // Without a gap there are no bits past the contiguous length.
+        let whole = state.contiguous_length >= state.head.roots.length;
+        opening.stored = Some((entry, auth, state));
+        if whole {
+            self.finish_opening(discovery_key);
+        } else {
             self.scan_pages(discovery_key, keys::pages(entry.slot).start, entry.slot);
         }
     }
@@ -286,9 +267,14 @@ impl Corestore {
         if let (Some((mut next, _)), Some((entry, ..))) = (last, &opening.stored) {
             let slot = entry.slot;
             next.0.push(0);
-            self.scan_pages(discovery_key, next, slot);
-            return;
+            return self.scan_pages(discovery_key, next, slot);
         }
+        self.finish_opening(discovery_key);
+    }
+
+    /// Everything of a stored core was read.
+    fn finish_opening(&mut self, discovery_key: DiscoveryKey) {
+        let Some(opening) = self.opening.get_mut(&discovery_key) else { return };
         let pages = core::mem::take(&mut opening.pages);
         let Some((entry, auth, state)) = opening.stored.take() else { return };
         let key = auth.key;
@@ -304,12 +290,12 @@ impl Corestore {
     /// Nothing is stored under this discovery key: create the core if someone who waits can.
     fn create(&mut self, discovery_key: DiscoveryKey) {
         let waiting = self.opening.get(&discovery_key).map(|opening| opening.waiting.as_slice()).unwrap_or_default();
-        let auth = waiting.iter().find_map(|target| target.create.clone());
-        let Some(auth) = auth else {
+        let Startup::Ready { next_slot, primary } = &mut self.startup else { return };
+        let mut ways = waiting.iter().filter_map(|target| target.create.as_ref());
+        let Some(auth) = ways.find_map(|way| way.auth(primary, &discovery_key)) else {
             self.open_failed(discovery_key, &CommandError::NotFound);
             return;
         };
-        let Startup::Ready { next_slot, .. } = &mut self.startup else { return };
         let slot = CoreSlot(*next_slot);
         let entry = CoreEntry { slot, key: auth.key };
         match Hypercore::create(auth) {
@@ -331,7 +317,7 @@ impl Corestore {
         let seed = self.entropy.u64();
         let idle_at = self.now.after(self.config.idle_core);
         self.dirty_cores.insert(discovery_key);
-        self.cores.insert(discovery_key, OpenedCore::new(slot, log, idle_at, &self.config, seed));
+        self.cores.insert(discovery_key, Box::new(OpenedCore::new(slot, log, idle_at, &self.config, seed)));
         let waiting = self.opening.remove(&discovery_key).unwrap_or_default().waiting;
         for target in waiting {
             self.hand_out(target);
@@ -362,10 +348,12 @@ impl Corestore {
     }
 
     /// A session that brings the signing key of a core stored without it makes it writable.
-    fn adopt_key_pair(&mut self, discovery_key: DiscoveryKey, auth: Option<Auth>) {
-        let Some(core) = self.cores.get_mut(&discovery_key) else { return };
-        let Some(seed) = auth.and_then(|auth| auth.seed).filter(|_| core.log.auth().seed.is_none()) else { return };
-        let commit = core.log.set_key_pair(KeyPair::from_seed(&seed));
+    fn adopt_key_pair(&mut self, discovery_key: DiscoveryKey, create: Option<Creation>) {
+        let Startup::Ready { primary, .. } = &self.startup else { return };
+        let Some(core) = self.cores.get_mut(&discovery_key).filter(|core| !core.log.has_key_pair()) else { return };
+        let auth = create.and_then(|way| way.auth(primary, &discovery_key));
+        let Some(key_pair) = auth.and_then(|auth| auth.key_pair) else { return };
+        let commit = core.log.set_key_pair(key_pair);
         self.write_commit(discovery_key, commit, Then::Nothing);
     }
 
@@ -393,14 +381,5 @@ fn scan(range: core::ops::Range<RecordKey>, after: Option<&RecordKey>) -> ScanRe
     ScanRecords { start, end: range.end, limit: SCAN_LIMIT }
 }
 
-fn own_auth(key_pair: &KeyPair, compat: bool) -> Auth {
-    let public_key = key_pair.public_key();
-    let manifest = if compat { Manifest::compat(public_key) } else { Manifest::single(MANIFEST_VERSION, public_key) };
-    let key = if compat { CoreKey(public_key.0) } else { manifest.key() };
-    Auth { key, manifest: Some(manifest), seed: Some(key_pair.seed()) }
-}
-
-/// The version of the manifests Corestore 7 makes.
-const MANIFEST_VERSION: u8 = 1;
 /// Records a scan asks for at once.
 const SCAN_LIMIT: u32 = 256;

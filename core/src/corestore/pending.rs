@@ -2,9 +2,9 @@
 
 use super::corestore::Corestore;
 use super::io::{CommandError, Outcome, RequestId, SessionId, StoredName};
-use super::opening::Target;
+use super::naming::Naming;
 use super::proofs::{Checking, Proving};
-use crate::crypto::DiscoveryKey;
+use crate::crypto::{DiscoveryKey, Hash};
 use crate::encoding::Decode;
 use crate::log::{AuditStep, TruncatePlan};
 use crate::replication::{Load, LoadId, Loaded};
@@ -15,12 +15,11 @@ use alloc::vec::Vec;
 
 /// What to do with a reply.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "few are pending at once; the large one is an open")]
 pub(super) enum Pending {
     /// The store's own records, at start.
     StartUp,
     /// A local name's record.
-    Alias { request: RequestId, target: Target },
+    Alias { request: RequestId, hash: Hash, naming: Naming },
     /// A core's entry.
     Entry { discovery_key: DiscoveryKey },
     /// A core's auth and state.
@@ -56,8 +55,8 @@ impl Corestore {
         match (pending, result) {
             (Pending::StartUp, result) => self.started(result),
             (Pending::Write, result) => self.written(result.map(|_| ())),
-            (Pending::Alias { request, target }, Ok(StorageReply::Read(reply))) => {
-                self.alias_read(request, target, &reply);
+            (Pending::Alias { request, hash, naming }, Ok(StorageReply::Read(reply))) => {
+                self.alias_read(request, hash, naming, &reply);
             }
             (Pending::Entry { discovery_key }, Ok(StorageReply::Read(reply))) => {
                 self.entry_read(discovery_key, &reply);

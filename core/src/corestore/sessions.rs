@@ -1,7 +1,7 @@
 //! Sessions: what callers hold of a core, with their own encryption key and snapshot.
 
 use super::corestore::Corestore;
-use super::io::{CommandError, CoreInfo, Outcome, RequestId, SessionId};
+use super::io::{CommandError, CoreInfo, Extent, Outcome, RequestId, SessionId};
 use crate::crypto::{BlockCipher, DiscoveryKey, PADDING};
 use crate::log::Hypercore;
 use alloc::collections::BTreeSet;
@@ -55,6 +55,25 @@ impl Session {
         if self.encryption_key.is_some() { u64::try_from(PADDING).unwrap_or(0) } else { 0 }
     }
 
+    /// How far the core reaches for this session.
+    fn extent(&self, log: &Hypercore) -> Extent {
+        let roots = &log.head().roots;
+        let (fork, length, bytes) = match self.snapshot {
+            Some(snapshot) => (snapshot.fork, snapshot.length, snapshot.byte_length),
+            None => (roots.fork, roots.length, roots.byte_length),
+        };
+        Extent {
+            fork,
+            length,
+            byte_length: bytes.saturating_sub(length.saturating_mul(self.padding())),
+            contiguous_length: log.contiguous_length().min(length),
+        }
+    }
+
+    fn may_write(&self, log: &Hypercore) -> bool {
+        log.is_writable() && !self.read_only && self.snapshot.is_none()
+    }
+
     /// Whether `index` may be read through this session.
     pub(super) fn check_index(&self, index: u64) -> Result<(), CommandError> {
         match self.snapshot {
@@ -70,25 +89,33 @@ impl Corestore {
         let session = self.sessions.get(&session)?;
         let core = self.cores.get(&session.core)?;
         let log = &core.log;
-        let roots = &log.head().roots;
-        let (fork, length, bytes) = match session.snapshot {
-            Some(snapshot) => (snapshot.fork, snapshot.length, snapshot.byte_length),
-            None => (roots.fork, roots.length, roots.byte_length),
-        };
+        let Extent { fork, length, byte_length, contiguous_length } = session.extent(log);
         Some(CoreInfo {
             key: *log.key(),
             discovery_key: *log.discovery_key(),
             length,
-            byte_length: bytes.saturating_sub(length.saturating_mul(session.padding())),
+            byte_length,
             fork,
-            contiguous_length: log.contiguous_length().min(length),
+            contiguous_length,
             stored_blocks: log.bitfield().count(0..length),
             remote_contiguous_length: core.remote_contiguous_length,
-            writable: log.is_writable() && !session.read_only && session.snapshot.is_none(),
+            writable: session.may_write(log),
             encrypted: session.encryption_key.is_some(),
             frozen: log.is_frozen(),
             peers: u64::try_from(core.peers.len()).unwrap_or(u64::MAX),
         })
+    }
+
+    /// How far a session's core reaches now; `None` once it is closed.
+    pub fn extent(&self, session: SessionId) -> Option<Extent> {
+        let session = self.sessions.get(&session)?;
+        Some(session.extent(&self.cores.get(&session.core)?.log))
+    }
+
+    /// True when this session may append.
+    pub fn is_writable(&self, session: SessionId) -> bool {
+        let held = self.sessions.get(&session).and_then(|session| Some((session, self.cores.get(&session.core)?)));
+        held.is_some_and(|(session, core)| session.may_write(&core.log))
     }
 
     /// True when block `index` is stored.

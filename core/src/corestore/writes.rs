@@ -7,16 +7,16 @@ use super::timers::Timer;
 use crate::crypto::DiscoveryKey;
 use crate::log::{Applied, Commit, CommitId, Hypercore};
 use crate::replication::{Committed, PeerId};
-use crate::storage::{CoreSlot, Durability, StorageError, StorageOp, WriteBatch, WriteOp, rows};
+use crate::storage::{CoreSlot, Durability, StorageError, StorageOp, WriteOp, rows};
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 /// What waits to be written.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Writes {
-    gathering: WriteBatch,
+    gathering: rows::Gathering,
     entries: Vec<Entry>,
     /// Records that belong to no core; kept until they are stored, however often a write fails.
     records: Vec<WriteOp>,
@@ -53,19 +53,6 @@ pub(super) enum Then {
     Peer { peer: PeerId, connection: ConnectionId },
 }
 
-impl Default for Writes {
-    fn default() -> Self {
-        Self {
-            gathering: empty(),
-            entries: Vec::new(),
-            records: Vec::new(),
-            in_flight: None,
-            retry_at: None,
-            unfrozen: BTreeSet::new(),
-        }
-    }
-}
-
 impl Corestore {
     pub(super) fn write_commit(&mut self, core: DiscoveryKey, commit: Commit, then: Then) {
         if let Some(slot) = self.cores.get(&core).map(|core| core.slot) {
@@ -76,13 +63,13 @@ impl Corestore {
     /// Writes a new core: the record that finds it, and its first commit.
     pub(super) fn write_created(&mut self, slot: CoreSlot, record: WriteOp, commit: Commit, log: Box<Hypercore>) {
         let core = *log.discovery_key();
-        self.writes.gathering.ops.push(record);
+        self.writes.gathering.add(record);
         self.add_commit(slot, core, commit, Then::Create(log));
     }
 
     fn add_commit(&mut self, slot: CoreSlot, core: DiscoveryKey, commit: Commit, then: Then) {
         let id = commit.id;
-        rows::add_commit(&mut self.writes.gathering, slot, commit);
+        self.writes.gathering.add_commit(slot, commit);
         self.writes.entries.push(Entry { core, slot, commit: id, then });
     }
 
@@ -97,7 +84,7 @@ impl Corestore {
         if self.writes.in_flight.is_some() || (self.writes.entries.is_empty() && !records_due) {
             return false;
         }
-        let mut batch = core::mem::replace(&mut self.writes.gathering, empty());
+        let mut batch = core::mem::take(&mut self.writes.gathering).into_batch();
         let records = core::mem::take(&mut self.writes.records);
         if !records.is_empty() {
             batch.durability = Durability::Durable;
@@ -204,7 +191,7 @@ impl Corestore {
     /// Nothing of the batch was stored, so nothing gathered on top of it can be either.
     fn write_failed(&mut self, entries: Vec<Entry>, error: &StorageError) {
         let gathered = core::mem::take(&mut self.writes.entries);
-        self.writes.gathering = empty();
+        self.writes.gathering = rows::Gathering::default();
         for entry in entries.into_iter().chain(gathered) {
             if let Some(core) = self.cores.get_mut(&entry.core) {
                 core.log.abandon();
@@ -238,8 +225,4 @@ fn committed(applied: &Applied, old_length: u64, from: Option<PeerId>) -> Commit
         frozen: applied.frozen,
         from,
     }
-}
-
-fn empty() -> WriteBatch {
-    WriteBatch { ops: Vec::new(), durability: Durability::Buffered }
 }

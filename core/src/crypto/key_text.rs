@@ -19,9 +19,9 @@ impl fmt::Display for InvalidKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Length(length) => {
-                write!(f, "a key has 64 hex digits or 52 letters of z-base-32, this has {length} characters")
+                write!(f, "it has {length} characters; give 64 hex digits or 52 letters of z-base-32")
             }
-            Self::Character(at) => write!(f, "character {} of the key is wrong", at.saturating_add(1)),
+            Self::Character(at) => write!(f, "its character {} is in neither alphabet", at.saturating_add(1)),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Ed25519 key pairs and signatures.
 
 use super::id::{PublicKey, Signature};
+use alloc::boxed::Box;
 use core::fmt;
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 
@@ -36,6 +37,51 @@ impl fmt::Debug for KeyPair {
     }
 }
 
+/// A key pair known by its seed (a secret) and made when it is first needed: making it costs as much as a signature.
+#[derive(Clone)]
+pub struct LazyKeyPair {
+    seed: [u8; 32],
+    made: Option<Box<KeyPair>>,
+}
+
+impl LazyKeyPair {
+    /// The seed. A secret.
+    pub fn seed(&self) -> &[u8; 32] {
+        &self.seed
+    }
+
+    /// The key pair.
+    pub fn key_pair(&mut self) -> &KeyPair {
+        self.made.get_or_insert_with(|| Box::new(KeyPair::from_seed(&self.seed)))
+    }
+}
+
+impl From<[u8; 32]> for LazyKeyPair {
+    fn from(seed: [u8; 32]) -> Self {
+        Self { seed, made: None }
+    }
+}
+
+impl From<KeyPair> for LazyKeyPair {
+    fn from(pair: KeyPair) -> Self {
+        Self { seed: pair.seed(), made: Some(Box::new(pair)) }
+    }
+}
+
+impl PartialEq for LazyKeyPair {
+    fn eq(&self, other: &Self) -> bool {
+        self.seed == other.seed
+    }
+}
+
+impl Eq for LazyKeyPair {}
+
+impl fmt::Debug for LazyKeyPair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LazyKeyPair(..)")
+    }
+}
+
 /// True when `signature` is `public_key`'s over `message`. Weak keys and malleable signatures are refused.
 pub fn verify_signature(public_key: &PublicKey, message: &[u8], signature: &Signature) -> bool {
     let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
@@ -57,5 +103,8 @@ mod tests {
         assert!(verify_signature(&pair.public_key(), b"message", &signature));
         assert!(!verify_signature(&pair.public_key(), b"massage", &signature));
         assert!(!format!("{pair:?}").contains("0707"));
+        let mut lazy = LazyKeyPair::from([7; 32]);
+        assert_eq!(lazy, LazyKeyPair::from(pair));
+        assert_eq!(lazy.key_pair().public_key().to_string(), expected);
     }
 }

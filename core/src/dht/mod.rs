@@ -6,6 +6,7 @@ mod announce;
 mod blind_relay;
 mod command;
 mod datagram;
+mod dht_relay;
 mod handshake;
 mod handshake_payload;
 mod holepunch;
@@ -18,6 +19,7 @@ pub use announce::{Announce, LookupReply, MAX_RECORDS, MAX_RELAY_ADDRESSES, Peer
 pub use blind_relay::{Pair, Unpair};
 pub use command::{Command, Firewall, InternalCommand, PeerError, RpcError};
 pub use datagram::{Datagram, Request, Response};
+pub use dht_relay::{Announcers, Contact, DhtRelayError, DhtRelayMessage, NoiseProgress, StreamAlias};
 pub use handshake::{Handshake, Secrets};
 pub use handshake_payload::{HandshakePayload, HolepunchInfo, RelayInfo, RelayThrough, SecretStreamInfo, UdxInfo};
 pub use holepunch::HolepunchPayload;

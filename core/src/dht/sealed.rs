@@ -8,7 +8,7 @@ use crypto_secretbox::XSalsa20Poly1305;
 use crypto_secretbox::aead::{Aead, KeyInit};
 
 /// The key both sides of a handshake seal their words with. A secret.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct HolepunchKey([u8; 32]);
 
 impl fmt::Debug for HolepunchKey {

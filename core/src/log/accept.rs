@@ -6,6 +6,7 @@ use super::head::Head;
 use super::hypercore::{Hypercore, LogError};
 use crate::manifest::{Manifest, Verifier};
 use crate::merkle::Verified;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 impl Hypercore {
@@ -29,7 +30,7 @@ impl Hypercore {
         }
         if let Some(upgrade) = verified.upgrade() {
             applied.grew_from = Some(upgrade.from);
-            self.staged.head = Head { roots: upgrade.roots.clone(), signature: upgrade.signature.clone() };
+            self.staged.head = Arc::new(Head { roots: upgrade.roots.clone(), signature: upgrade.signature.clone() });
         }
         if let Some((index, value)) = verified.block().filter(|(index, _)| !self.has_staged(*index)) {
             self.staged.bitfield.set(index, true);

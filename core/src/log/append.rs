@@ -5,6 +5,7 @@ use super::head::Head;
 use super::hypercore::{Hypercore, LogError};
 use crate::crypto::BlockCipher;
 use crate::merkle;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -21,7 +22,7 @@ impl Hypercore {
             return Err(LogError::Frozen);
         }
         let verifier = self.verifier.as_ref().ok_or(LogError::NotWritable)?;
-        let key_pair = self.key_pair.as_ref().ok_or(LogError::NotWritable)?;
+        let key_pair = self.key_pair.as_mut().ok_or(LogError::NotWritable)?.key_pair();
         let from = self.staged.head.roots.length;
         let blocks = encrypt(blocks, cipher, from, self.staged.head.roots.fork);
         if let Some((position, block)) = blocks.iter().enumerate().find(|(_, block)| block.len() > MAX_BLOCK_SIZE) {
@@ -33,7 +34,7 @@ impl Hypercore {
         let (roots, nodes) = merkle::append(&self.staged.head.roots, &blocks);
         let signature = verifier.sign(&roots, key_pair).map_err(|_| LogError::NotWritable)?;
         let end = roots.length;
-        self.staged.head = Head { roots, signature };
+        self.staged.head = Arc::new(Head { roots, signature });
         self.staged.bitfield.set_range(from..end, true);
         let mut changes =
             Vec::from([Change::PutBlocks { start: from, blocks: blocks.clone() }, Change::PutNodes(nodes)]);

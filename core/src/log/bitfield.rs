@@ -1,5 +1,6 @@
 //! Which blocks are stored: one bit a block, in pages of 32,768 bits (`hypercore/lib/bitfield.js`).
 
+use super::bitfield_page::{Page, fill};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -10,34 +11,32 @@ pub const PAGE_BITS: u64 = 32_768;
 /// Bytes per page.
 pub const PAGE_BYTES: usize = 4096;
 
-/// A sparse set of block indexes. Pages that are wholly clear or wholly set take no room of their own.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// A sparse set of block indexes. What is set from 0 on without a gap takes no room, however long it is; pages past that
+/// take as little as their runs of set bits allow.
+#[derive(Clone, Debug, Default)]
 pub struct Bitfield {
+    /// Every bit before this one is set; this one is not.
+    prefix: u64,
+    /// Bits past the prefix; none of the prefix's own.
     pages: BTreeMap<u64, Page>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Page {
-    Full,
-    Some(Box<Bits>),
+impl PartialEq for Bitfield {
+    /// True for the same bits, in whatever form they are kept.
+    fn eq(&self, other: &Self) -> bool {
+        let same = |((page, bits), (of, others)): ((&u64, &Page), (&u64, &Page))| page == of && bits.same(others);
+        self.prefix == other.prefix
+            && self.pages.len() == other.pages.len()
+            && self.pages.iter().zip(&other.pages).all(same)
+    }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Bits {
-    bytes: [u8; PAGE_BYTES],
-    set: u64,
-}
-
-static FULL: [u8; PAGE_BYTES] = [0xff; PAGE_BYTES];
+impl Eq for Bitfield {}
 
 impl Bitfield {
     /// True when `index` is set.
     pub fn get(&self, index: u64) -> bool {
-        match self.pages.get(&(index / PAGE_BITS)) {
-            None => false,
-            Some(Page::Full) => true,
-            Some(Page::Some(bits)) => bits.get(index % PAGE_BITS),
-        }
+        index < self.prefix || self.pages.get(&(index / PAGE_BITS)).is_some_and(|page| page.get(index % PAGE_BITS))
     }
 
     /// Sets or clears one bit; true when that changed it.
@@ -54,105 +53,65 @@ impl Bitfield {
         if range.start >= range.end {
             return;
         }
-        if !value {
-            return self.clear_range(&range);
-        }
-        for page in range.start / PAGE_BITS..=range.end.saturating_sub(1) / PAGE_BITS {
-            let within = within(&range, page);
-            if within == (0..PAGE_BITS) {
-                self.pages.insert(page, Page::Full);
-                continue;
+        match value {
+            true if range.start <= self.prefix => self.extend_prefix(range.end),
+            true => self.set_pages(&range),
+            false if range.start < self.prefix => {
+                let kept = range.end..self.prefix;
+                self.prefix = range.start;
+                self.clear_pages(&range);
+                self.set_pages(&kept);
             }
-            let entry = self.pages.entry(page).or_insert_with(|| Page::Some(Bits::clear()));
-            if let Page::Some(bits) = entry {
-                bits.set_range(within, true);
-                if bits.set == PAGE_BITS {
-                    *entry = Page::Full;
-                }
-            }
-        }
-    }
-
-    fn clear_range(&mut self, range: &Range<u64>) {
-        let last = range.end.saturating_sub(1) / PAGE_BITS;
-        let touched: Vec<u64> = self.pages.range(range.start / PAGE_BITS..=last).map(|(page, _)| *page).collect();
-        for page in touched {
-            let within = within(range, page);
-            let emptied = match self.pages.get_mut(&page) {
-                None => false,
-                Some(_) if within == (0..PAGE_BITS) => true,
-                Some(entry) => {
-                    if *entry == Page::Full {
-                        *entry = Page::Some(Bits::full());
-                    }
-                    match entry {
-                        Page::Full => false,
-                        Page::Some(bits) => {
-                            bits.set_range(within, false);
-                            bits.set == 0
-                        }
-                    }
-                }
-            };
-            if emptied {
-                self.pages.remove(&page);
-            }
+            false => self.clear_pages(&range),
         }
     }
 
     /// Clears every bit from `length` on.
     pub fn truncate(&mut self, length: u64) {
-        self.clear_range(&(length..u64::MAX));
+        self.set_range(length..u64::MAX, false);
     }
 
     /// The first set bit at or after `from`.
     pub fn first_set(&self, from: u64) -> Option<u64> {
+        if from < self.prefix {
+            return Some(from);
+        }
         let first = from / PAGE_BITS;
-        self.pages.range(first..).find_map(|(page, entry)| {
+        self.pages.range(first..).find_map(|(page, bits)| {
             let start = if *page == first { from % PAGE_BITS } else { 0 };
-            let found = match entry {
-                Page::Full => Some(start),
-                Page::Some(bits) => bits.find(start, true),
-            };
-            found.map(|bit| page.saturating_mul(PAGE_BITS).saturating_add(bit))
+            bits.find(start, true).map(|bit| index(*page, bit))
         })
     }
 
     /// The first clear bit at or after `from`.
     pub fn first_unset(&self, from: u64) -> u64 {
+        if from < self.prefix {
+            return self.prefix;
+        }
         let mut at = from;
         loop {
             let page = at / PAGE_BITS;
-            let next = page.saturating_add(1).saturating_mul(PAGE_BITS);
-            match self.pages.get(&page) {
+            match self.pages.get(&page).map(|bits| bits.find(at % PAGE_BITS, false)) {
                 None => return at,
-                Some(Page::Full) => at = next,
-                Some(Page::Some(bits)) => match bits.find(at % PAGE_BITS, false) {
-                    Some(bit) => return page.saturating_mul(PAGE_BITS).saturating_add(bit),
-                    None => at = next,
-                },
+                Some(Some(bit)) => return index(page, bit),
+                Some(None) => at = index(page.saturating_add(1), 0),
             }
         }
     }
 
     /// The last set bit.
     pub fn last_set(&self) -> Option<u64> {
-        let (page, entry) = self.pages.last_key_value()?;
-        let bit = match entry {
-            Page::Full => PAGE_BITS.saturating_sub(1),
-            Page::Some(bits) => bits.last()?,
-        };
-        Some(page.saturating_mul(PAGE_BITS).saturating_add(bit))
+        match self.pages.last_key_value() {
+            Some((page, bits)) => bits.last().map(|bit| index(*page, bit)),
+            None => self.prefix.checked_sub(1),
+        }
     }
 
     /// True when any bit of the range is set.
     pub fn any(&self, range: Range<u64>) -> bool {
-        let last = range.end.saturating_sub(1) / PAGE_BITS;
         range.start < range.end
-            && self.pages.range(range.start / PAGE_BITS..=last).any(|(page, entry)| match entry {
-                Page::Full => true,
-                Page::Some(bits) => bits.any(within(&range, *page)),
-            })
+            && (range.start < self.prefix
+                || self.pages.range(touched(&range)).any(|(page, bits)| bits.any(within(&range, *page))))
     }
 
     /// True when every bit of the range is set.
@@ -165,145 +124,92 @@ impl Bitfield {
         if range.start >= range.end {
             return 0;
         }
-        let pages = self.pages.range(range.start / PAGE_BITS..=range.end.saturating_sub(1) / PAGE_BITS);
-        pages
-            .map(|(page, entry)| {
-                let within = within(&range, *page);
-                match entry {
-                    Page::Full => within.end.saturating_sub(within.start),
-                    Page::Some(bits) if within == (0..PAGE_BITS) => bits.set,
-                    Page::Some(bits) => bits.count(within),
-                }
-            })
-            .fold(0, u64::saturating_add)
+        let before = self.prefix.min(range.end).saturating_sub(range.start);
+        let pages = self.pages.range(touched(&range));
+        pages.map(|(page, bits)| bits.count(within(&range, *page))).fold(before, u64::saturating_add)
     }
 
     /// The bytes of a page, least significant bit first; `None` when it is wholly clear.
-    pub fn page(&self, page: u64) -> Option<&[u8; PAGE_BYTES]> {
-        match self.pages.get(&page)? {
-            Page::Full => Some(&FULL),
-            Page::Some(bits) => Some(&bits.bytes),
+    pub fn page(&self, page: u64) -> Option<Box<[u8; PAGE_BYTES]>> {
+        let of_prefix = within(&(0..self.prefix), page);
+        let bits = self.pages.get(&page);
+        if of_prefix.start >= of_prefix.end && bits.is_none() {
+            return None;
         }
+        let mut bytes = Box::new([0; PAGE_BYTES]);
+        bits.into_iter().for_each(|bits| bits.add_to(&mut bytes));
+        fill(&mut bytes, &of_prefix, true);
+        Some(bytes)
     }
 
     /// Sets a whole page from bytes; missing bytes are clear, more than a page are ignored.
     pub fn set_page(&mut self, page: u64, bytes: &[u8]) {
-        let mut bits = Bits::clear();
-        bits.bytes.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-        bits.set = bits.bytes.iter().map(|byte| u64::from(byte.count_ones())).sum();
-        match bits.set {
-            0 => self.pages.remove(&page),
-            PAGE_BITS => self.pages.insert(page, Page::Full),
-            _ => self.pages.insert(page, Page::Some(bits)),
-        };
+        self.set_range(index(page, 0)..index(page.saturating_add(1), 0), false);
+        let bits = Page::from_bytes(bytes);
+        if !bits.is_empty() {
+            self.pages.insert(page, bits);
+        }
+        self.absorb();
     }
 
-    /// How many pages hold set bits.
+    /// How many pages take room of their own.
     pub fn page_count(&self) -> usize {
         self.pages.len()
     }
 
-    /// The numbers of the pages that hold set bits.
-    pub fn pages(&self) -> impl Iterator<Item = u64> + '_ {
-        self.pages.keys().copied()
+    /// Sets everything before `end`.
+    fn extend_prefix(&mut self, end: u64) {
+        if end <= self.prefix {
+            return;
+        }
+        self.clear_pages(&(self.prefix..end));
+        self.prefix = end;
+        self.absorb();
     }
+
+    /// Takes into the prefix what follows it.
+    fn absorb(&mut self) {
+        let end = self.first_unset(self.prefix);
+        if end > self.prefix {
+            self.clear_pages(&(self.prefix..end));
+            self.prefix = end;
+        }
+    }
+
+    fn set_pages(&mut self, range: &Range<u64>) {
+        if range.start < range.end {
+            for page in touched(range) {
+                self.pages.entry(page).or_default().set_range(within(range, page), true);
+            }
+        }
+    }
+
+    fn clear_pages(&mut self, range: &Range<u64>) {
+        let touched: Vec<u64> = self.pages.range(touched(range)).map(|(page, _)| *page).collect();
+        for page in touched {
+            let Some(bits) = self.pages.get_mut(&page) else { continue };
+            bits.set_range(within(range, page), false);
+            if bits.is_empty() {
+                self.pages.remove(&page);
+            }
+        }
+    }
+}
+
+/// The pages of a range that is not empty.
+fn touched(range: &Range<u64>) -> core::ops::RangeInclusive<u64> {
+    range.start / PAGE_BITS..=range.end.saturating_sub(1) / PAGE_BITS
 }
 
 /// The part of `range` that lies in `page`, counted from the page's first bit.
 fn within(range: &Range<u64>, page: u64) -> Range<u64> {
-    let first = page.saturating_mul(PAGE_BITS);
+    let first = index(page, 0);
     range.start.saturating_sub(first)..range.end.saturating_sub(first).min(PAGE_BITS)
 }
 
-impl Bits {
-    fn clear() -> Box<Self> {
-        Box::new(Self { bytes: [0; PAGE_BYTES], set: 0 })
-    }
-
-    fn full() -> Box<Self> {
-        Box::new(Self { bytes: FULL, set: PAGE_BITS })
-    }
-
-    fn byte(&self, at: u64) -> u8 {
-        usize::try_from(at).ok().and_then(|at| self.bytes.get(at)).copied().unwrap_or(0)
-    }
-
-    fn get(&self, bit: u64) -> bool {
-        self.byte(bit / 8) >> (bit % 8) & 1 == 1
-    }
-
-    fn set_range(&mut self, range: Range<u64>, value: bool) {
-        let before = self.count(range.clone());
-        for (at, mask) in masks(range.clone()) {
-            if let Some(byte) = usize::try_from(at).ok().and_then(|at| self.bytes.get_mut(at)) {
-                *byte = if value { *byte | mask } else { *byte & !mask };
-            }
-        }
-        let after = if value { range.end.saturating_sub(range.start) } else { 0 };
-        self.set = self.set.saturating_sub(before).saturating_add(after);
-    }
-
-    fn count(&self, range: Range<u64>) -> u64 {
-        masks(range).map(|(at, mask)| u64::from((self.byte(at) & mask).count_ones())).sum()
-    }
-
-    fn any(&self, range: Range<u64>) -> bool {
-        let [first, last] = [range.start / 8, range.end.div_ceil(8)];
-        // The edges bit by bit, whole bytes between them.
-        let edge = |at: u64| {
-            masks(range.start.max(at.saturating_mul(8))..range.end.min(at.saturating_add(1).saturating_mul(8)))
-        };
-        let set = |at: u64| edge(at).any(|(at, mask)| self.byte(at) & mask != 0);
-        let inner = usize::try_from(first.saturating_add(1)).ok().zip(usize::try_from(last.saturating_sub(1)).ok());
-        let between = inner.and_then(|(start, end)| self.bytes.get(start..end)).unwrap_or_default();
-        range.start < range.end && (set(first) || set(last.saturating_sub(1)) || first_other(between, 0).is_some())
-    }
-
-    /// The first bit at or after `from` that is `value`.
-    fn find(&self, from: u64, value: bool) -> Option<u64> {
-        let flip = if value { 0 } else { 0xff };
-        let first = from / 8;
-        let rest = (self.byte(first) ^ flip) >> (from % 8);
-        if rest != 0 {
-            return Some(from.saturating_add(u64::from(rest.trailing_zeros())));
-        }
-        let skip = usize::try_from(first).unwrap_or(PAGE_BYTES).saturating_add(1);
-        let tail = self.bytes.get(skip..)?;
-        let at = first_other(tail, flip)?;
-        let byte = tail.get(at)? ^ flip;
-        let position = u64::try_from(skip.saturating_add(at)).ok()?;
-        Some(position.saturating_mul(8).saturating_add(u64::from(byte.trailing_zeros())))
-    }
-
-    fn last(&self) -> Option<u64> {
-        let at = self.bytes.iter().rposition(|byte| *byte != 0)?;
-        let high = 7_u64.saturating_sub(u64::from(self.bytes.get(at)?.leading_zeros()));
-        Some(u64::try_from(at).ok()?.saturating_mul(8).saturating_add(high))
-    }
+fn index(page: u64, bit: u64) -> u64 {
+    page.saturating_mul(PAGE_BITS).saturating_add(bit)
 }
-
-/// Where the first byte lies that is not `same`; looked for many bytes at a time.
-fn first_other(bytes: &[u8], same: u8) -> Option<usize> {
-    let runs = bytes.chunks(SCAN_BYTES);
-    let skipped = runs.take_while(|run| run.iter().fold(0, |other, byte| other | (byte ^ same)) == 0).count();
-    let start = skipped.saturating_mul(SCAN_BYTES);
-    let at = bytes.get(start..)?.iter().position(|byte| byte ^ same != 0)?;
-    Some(start.saturating_add(at))
-}
-
-/// The bytes a range of bits touches, each with the mask of its bits.
-fn masks(range: Range<u64>) -> impl Iterator<Item = (u64, u8)> {
-    (range.start / 8..range.end.div_ceil(8)).map(move |at| {
-        let first = at.saturating_mul(8);
-        let low = range.start.saturating_sub(first).min(8);
-        let high = range.end.saturating_sub(first).min(8);
-        let below = |bit: u64| u8::try_from((1_u16 << bit).saturating_sub(1)).unwrap_or(0xff);
-        (at, below(high) & !below(low))
-    })
-}
-
-/// Bytes looked at together.
-const SCAN_BYTES: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -315,40 +221,112 @@ mod tests {
         let near = 0_u64..200;
         let page = (PAGE_BITS - 100)..(PAGE_BITS + 100);
         let far = (3 * PAGE_BITS - 20)..(3 * PAGE_BITS + 20);
-        let start = prop_oneof![near, page, far];
-        (start, prop_oneof![0_u64..70, Just(PAGE_BITS), Just(2 * PAGE_BITS + 7)])
+        let start = prop_oneof![Just(0_u64), near, page, far];
+        (start, prop_oneof![0_u64..70, Just(1), Just(PAGE_BITS), Just(2 * PAGE_BITS + 7)])
+    }
+
+    /// What a step does.
+    #[derive(Clone, Debug)]
+    enum Step {
+        Set((u64, u64), bool),
+        /// Every second bit of a stretch, so that runs become too many to keep as runs.
+        Comb(u64, u64, bool),
+        Truncate(u64),
+        /// A page's bytes put back as they are.
+        Rewrite(u64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => (range(), any::<bool>()).prop_map(|(range, value)| Step::Set(range, value)),
+            1 => (range(), 1_u64..400, any::<bool>()).prop_map(|((start, _), count, value)| Step::Comb(start, count, value)),
+            1 => range().prop_map(|(start, _)| Step::Truncate(start)),
+            1 => (0_u64..6).prop_map(Step::Rewrite),
+        ]
+    }
+
+    fn take(step: &Step, fast: &mut Bitfield, slow: &mut BTreeSet<u64>) {
+        let put = |slow: &mut BTreeSet<u64>, index, value| {
+            if value {
+                slow.insert(index)
+            } else {
+                slow.remove(&index)
+            };
+        };
+        match *step {
+            Step::Set((start, length), value) => {
+                fast.set_range(start..start + length, value);
+                (start..start + length).for_each(|index| put(slow, index, value));
+            }
+            Step::Comb(start, count, value) => {
+                for index in (start..).step_by(2).take(usize::try_from(count).unwrap()) {
+                    assert_eq!(fast.set(index, value), slow.contains(&index) != value);
+                    put(slow, index, value);
+                }
+            }
+            Step::Truncate(length) => {
+                fast.truncate(length);
+                slow.split_off(&length);
+            }
+            Step::Rewrite(page) => {
+                let bytes = fast.page(page).map_or_else(Vec::new, |bytes| bytes.to_vec());
+                fast.set_page(page, &bytes);
+            }
+        }
+    }
+
+    /// The bits of a page as a plain set has them.
+    fn plain_page(slow: &BTreeSet<u64>, page: u64) -> Option<Vec<u8>> {
+        let mut bytes = alloc::vec![0_u8; PAGE_BYTES];
+        let of_page = slow.range(page * PAGE_BITS..(page + 1) * PAGE_BITS);
+        of_page.for_each(|index| bytes[usize::try_from(index % PAGE_BITS / 8).unwrap()] |= 1 << (index % 8));
+        bytes.iter().any(|byte| *byte != 0).then_some(bytes)
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn agrees_with_a_plain_set(steps in prop::collection::vec((range(), any::<bool>()), 1..12), probe in range()) {
+        fn agrees_with_a_plain_set(steps in prop::collection::vec(step(), 1..16), probes in prop::collection::vec(range(), 4)) {
             let mut fast = Bitfield::default();
             let mut slow = BTreeSet::new();
-            for ((start, length), value) in steps {
-                let range = start..start + length;
-                fast.set_range(range.clone(), value);
-                for index in range {
-                    if value { slow.insert(index); } else { slow.remove(&index); }
-                }
+            steps.iter().for_each(|step| take(step, &mut fast, &mut slow));
+            for (start, length) in probes {
+                let end = start + length;
+                prop_assert_eq!(fast.count(start..end), slow.range(start..end).count() as u64);
+                prop_assert_eq!(fast.first_set(start), slow.range(start..).next().copied());
+                prop_assert_eq!(fast.last_set(), slow.last().copied());
+                let unset = (start..).find(|index| !slow.contains(index)).unwrap();
+                prop_assert_eq!(fast.first_unset(start), unset);
+                prop_assert_eq!(fast.any(start..end), slow.range(start..end).next().is_some());
+                prop_assert_eq!(fast.all(start..end), unset >= end);
+                prop_assert_eq!(fast.get(start), slow.contains(&start));
             }
-            let (start, length) = probe;
-            let end = start + length;
-            prop_assert_eq!(fast.count(start..end), slow.range(start..end).count() as u64);
-            prop_assert_eq!(fast.first_set(start), slow.range(start..).next().copied());
-            prop_assert_eq!(fast.last_set(), slow.last().copied());
-            let unset = (start..).find(|index| !slow.contains(index)).unwrap();
-            prop_assert_eq!(fast.first_unset(start), unset);
-            prop_assert_eq!(fast.any(start..end), slow.range(start..end).next().is_some());
-            prop_assert_eq!(fast.get(start), slow.contains(&start));
-            let mut copy = Bitfield::default();
-            for page in fast.pages() {
-                copy.set_page(page, fast.page(page).unwrap());
+            let (mut pages, mut runs) = (Bitfield::default(), Bitfield::default());
+            for page in (0..8).rev() {
+                let bytes = fast.page(page).map(|bytes| bytes.to_vec());
+                prop_assert_eq!(&bytes, &plain_page(&slow, page));
+                pages.set_page(page, &bytes.unwrap_or_default());
             }
-            prop_assert_eq!(&copy, &fast);
-            fast.truncate(start);
-            prop_assert_eq!(fast.count(0..u64::MAX), slow.range(..start).count() as u64);
+            slow.iter().rev().for_each(|index| { runs.set(*index, true); });
+            prop_assert_eq!(&pages, &fast);
+            prop_assert_eq!(&runs, &fast);
+            if let Some(last) = slow.last() {
+                runs.set(*last, false);
+                prop_assert_ne!(&runs, &fast);
+            }
         }
+    }
+
+    #[test]
+    fn what_has_no_gap_takes_no_page() {
+        let mut bits = Bitfield::default();
+        bits.set_range(5..3 * PAGE_BITS, true);
+        bits.set_range(0..5, true);
+        assert_eq!((bits.page_count(), bits.first_unset(0)), (0, 3 * PAGE_BITS));
+        bits.set(7, false);
+        assert_eq!((bits.page_count(), bits.first_unset(0)), (3, 7));
+        bits.set(7, true);
+        assert_eq!(bits.page_count(), 0);
     }
 
     #[test]

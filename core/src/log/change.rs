@@ -1,10 +1,11 @@
 //! What a commit stores, and what becomes true once it is stored.
 
 use super::Head;
-use crate::crypto::CoreKey;
+use crate::crypto::{CoreKey, LazyKeyPair};
 use crate::manifest::Manifest;
 use crate::merkle::Node;
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt;
@@ -49,22 +50,22 @@ pub enum Change {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoredState {
     /// Tree and signature.
-    pub head: Head,
+    pub head: Arc<Head>,
     /// Blocks from 0 on without a gap; only bits past it are kept in pages.
     pub contiguous_length: u64,
     /// A conflict was found.
     pub frozen: bool,
 }
 
-/// Who a core is and who may sign it. `Debug` hides the seed.
+/// Who a core is and who may sign it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Auth {
     /// Key.
     pub key: CoreKey,
     /// Known from the start for own cores, learnt from peers otherwise.
     pub manifest: Option<Manifest>,
-    /// Seed of our signing key, for cores we may append to. A secret.
-    pub seed: Option<[u8; 32]>,
+    /// What we sign with, for cores we may append to; its seed is stored. A secret.
+    pub key_pair: Option<LazyKeyPair>,
 }
 
 impl fmt::Debug for Auth {
@@ -72,7 +73,7 @@ impl fmt::Debug for Auth {
         f.debug_struct("Auth")
             .field("key", &self.key)
             .field("manifest", &self.manifest)
-            .field("writable", &self.seed.is_some())
+            .field("writable", &self.key_pair.is_some())
             .finish()
     }
 }

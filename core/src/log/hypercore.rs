@@ -6,9 +6,10 @@
 use super::bitfield::Bitfield;
 use super::change::{Applied, Auth, Change, Commit, CommitId, StoredState};
 use super::head::Head;
-use crate::crypto::{CoreKey, DiscoveryKey, KeyPair, discovery_key};
+use crate::crypto::{CoreKey, DiscoveryKey, LazyKeyPair, discovery_key};
 use crate::manifest::{Manifest, Verifier, WrongManifest};
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -18,7 +19,7 @@ pub struct Hypercore {
     key: CoreKey,
     discovery_key: DiscoveryKey,
     pub(super) verifier: Option<Verifier>,
-    pub(super) key_pair: Option<KeyPair>,
+    pub(super) key_pair: Option<LazyKeyPair>,
     published: Tip,
     pub(super) staged: Tip,
     in_flight: VecDeque<InFlight>,
@@ -28,7 +29,7 @@ pub struct Hypercore {
 /// One side of the log: published or staged.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tip {
-    pub(super) head: Head,
+    pub(super) head: Arc<Head>,
     pub(super) bitfield: Bitfield,
     pub(super) contiguous_length: u64,
     pub(super) frozen: bool,
@@ -36,11 +37,11 @@ pub(super) struct Tip {
 
 impl Tip {
     pub(super) fn stored_state(&self) -> StoredState {
-        StoredState { head: self.head.clone(), contiguous_length: self.contiguous_length, frozen: self.frozen }
+        StoredState { head: Arc::clone(&self.head), contiguous_length: self.contiguous_length, frozen: self.frozen }
     }
 
     /// Sets or drops the bits of a change, in the order the store does.
-    fn replay(&mut self, applied: &Applied, head: Head) {
+    fn replay(&mut self, applied: &Applied, head: Arc<Head>) {
         if let Some(length) = applied.truncated_to {
             self.bitfield.truncate(length);
         }
@@ -60,7 +61,7 @@ impl Tip {
 struct InFlight {
     id: CommitId,
     applied: Applied,
-    head: Head,
+    head: Arc<Head>,
     contiguous_length: u64,
 }
 
@@ -91,7 +92,7 @@ impl Hypercore {
             discovery_key: discovery_key(&auth.key),
             key: auth.key,
             verifier,
-            key_pair: auth.seed.map(|seed| KeyPair::from_seed(&seed)),
+            key_pair: auth.key_pair,
             staged: tip.clone(),
             published: tip,
             in_flight: VecDeque::new(),
@@ -100,7 +101,7 @@ impl Hypercore {
     }
 
     /// Lets this core sign with `key_pair` from now on, and the commit that remembers it.
-    pub fn set_key_pair(&mut self, key_pair: KeyPair) -> Commit {
+    pub fn set_key_pair(&mut self, key_pair: LazyKeyPair) -> Commit {
         self.key_pair = Some(key_pair);
         let changes = Vec::from([Change::PutAuth(self.auth())]);
         self.stage(changes, Applied::default(), true)
@@ -136,7 +137,7 @@ impl Hypercore {
         self.in_flight.push_back(InFlight {
             id,
             applied,
-            head: self.staged.head.clone(),
+            head: Arc::clone(&self.staged.head),
             contiguous_length: self.staged.contiguous_length,
         });
         Commit { id, changes, durable }
@@ -150,7 +151,7 @@ impl Hypercore {
                 continue;
             }
             if let Some(bits) = self.staged.bitfield.page(page) {
-                changes.push(Change::PutPage { page, bits: alloc::boxed::Box::new(*bits) });
+                changes.push(Change::PutPage { page, bits });
             }
         }
     }
@@ -205,9 +206,14 @@ impl Hypercore {
         self.verifier.as_ref().map(Verifier::manifest)
     }
 
-    /// True when we hold a signing key.
+    /// True when we hold a signing key and may use it.
     pub fn is_writable(&self) -> bool {
         self.key_pair.is_some() && !self.published.frozen
+    }
+
+    /// True when we hold a signing key, frozen or not.
+    pub fn has_key_pair(&self) -> bool {
+        self.key_pair.is_some()
     }
 
     /// True after a conflict.
@@ -222,7 +228,7 @@ impl Hypercore {
 
     /// Who may sign, as stored.
     pub fn auth(&self) -> Auth {
-        Auth { key: self.key, manifest: self.manifest().cloned(), seed: self.key_pair.as_ref().map(KeyPair::seed) }
+        Auth { key: self.key, manifest: self.manifest().cloned(), key_pair: self.key_pair.clone() }
     }
 }
 

@@ -4,7 +4,9 @@
 mod accept;
 mod append;
 mod audit;
+mod bit_runs;
 mod bitfield;
+mod bitfield_page;
 mod change;
 mod clear;
 mod conflict;

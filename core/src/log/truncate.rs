@@ -5,6 +5,7 @@ use super::change::{Applied, Change, Commit};
 use super::head::Head;
 use super::hypercore::{Hypercore, LogError};
 use crate::merkle::{LoadedNodes, Node, Roots, TreeIndex, Verified};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// The nodes a truncation needs, and the state it was planned on.
@@ -61,10 +62,10 @@ impl Hypercore {
             .and_then(|nodes| Roots::from_nodes(plan.new_fork, plan.new_length, nodes))
             .ok_or(LogError::MissingNodes)?;
         let verifier = self.verifier.as_ref().ok_or(LogError::NotWritable)?;
-        let key_pair = self.key_pair.as_ref().ok_or(LogError::NotWritable)?;
+        let key_pair = self.key_pair.as_mut().ok_or(LogError::NotWritable)?.key_pair();
         let signature = verifier.sign(&roots, key_pair).map_err(|_| LogError::NotWritable)?;
         let mut changes = self.cut(plan.new_length);
-        self.staged.head = Head { roots, signature };
+        self.staged.head = Arc::new(Head { roots, signature });
         self.page_changes(core::iter::once(plan.new_length / PAGE_BITS), &mut changes);
         let applied = Applied { truncated_to: Some(plan.new_length), ..Applied::default() };
         Ok(self.stage(changes, applied, true))
@@ -85,7 +86,7 @@ impl Hypercore {
         }
         let mut changes = self.cut(ancestors);
         changes.push(Change::PutNodes(verified.nodes().to_vec()));
-        self.staged.head = Head { roots: upgrade.roots.clone(), signature: upgrade.signature.clone() };
+        self.staged.head = Arc::new(Head { roots: upgrade.roots.clone(), signature: upgrade.signature.clone() });
         self.page_changes(core::iter::once(ancestors / PAGE_BITS), &mut changes);
         let grew_from = (upgrade.roots.length > ancestors).then_some(ancestors);
         let applied = Applied { truncated_to: Some(ancestors), grew_from, ..Applied::default() };

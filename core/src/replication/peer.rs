@@ -3,7 +3,7 @@
 use super::config::ReplicatorConfig;
 use super::wants::RemoteWants;
 use super::wire::{Request, Sync};
-use crate::log::Bitfield;
+use crate::log::{Bitfield, PAGE_BITS};
 use crate::time::Duration;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
@@ -109,11 +109,12 @@ impl Peer {
     pub(super) fn note_range(&mut self, range: Range<u64>, drop: bool, bound: u64, config: &ReplicatorConfig) {
         self.refused.clear();
         if drop {
-            self.end_prefix_at(range.start, bound);
+            self.end_prefix_at(range.start, bound, config);
             self.bits.set_range(range.start..range.end.min(bound), false);
         } else if range.start <= self.contiguous {
             self.contiguous = self.contiguous.max(range.end);
         } else if self.bits.page_count() < config.max_pages {
+            let bound = self.room_from(range.start, bound, config);
             self.bits.set_range(range.start..range.end.min(bound), true);
             self.note_forgotten(range.end, bound);
         }
@@ -124,7 +125,7 @@ impl Peer {
         self.refused.clear();
         let length = u64::try_from(bits.len()).unwrap_or(u64::MAX).saturating_mul(8);
         let end = start.saturating_add(length);
-        self.end_prefix_at(start, bound);
+        self.end_prefix_at(start, bound, config);
         if self.bits.page_count() >= config.max_pages {
             return;
         }
@@ -147,12 +148,19 @@ impl Peer {
     }
 
     /// What lay in the prefix past `start` is known bit by bit from now on.
-    fn end_prefix_at(&mut self, start: u64, bound: u64) {
+    fn end_prefix_at(&mut self, start: u64, bound: u64, config: &ReplicatorConfig) {
         if start < self.contiguous {
+            let bound = self.room_from(start, bound, config);
             self.bits.set_range(start..self.contiguous.min(bound), true);
             self.note_forgotten(self.contiguous, bound);
             self.contiguous = start;
         }
+    }
+
+    /// `bound`, or where the pages that may still be remembered end: a writer may sign any length.
+    fn room_from(&self, start: u64, bound: u64, config: &ReplicatorConfig) -> u64 {
+        let pages = u64::try_from(config.max_pages.saturating_sub(self.bits.page_count())).unwrap_or(u64::MAX);
+        bound.min(start.saturating_add(pages.saturating_mul(PAGE_BITS)))
     }
 
     fn note_forgotten(&mut self, end: u64, bound: u64) {
@@ -213,10 +221,22 @@ mod tests {
         let (mut peer, mut config) = peer();
         config.max_pages = 8;
         for page in 0..1000 {
-            let index = page * crate::log::PAGE_BITS + 1;
+            let index = page * PAGE_BITS + 1;
             peer.note_range(index..index + 1, false, u64::MAX, &config);
         }
         assert_eq!(peer.bits.page_count(), 8);
+    }
+
+    #[test]
+    fn a_long_run_fills_a_bounded_memory_too() {
+        let (mut peer, mut config) = peer();
+        config.max_pages = 8;
+        peer.note_range(1..1 << 40, false, 1 << 40, &config);
+        assert!(peer.offers(1) && peer.offers(PAGE_BITS) && peer.bits.page_count() <= 9);
+        peer.note_range(0..1 << 40, false, 1 << 40, &config);
+        peer.note_range(0..1, true, 1 << 40, &config);
+        assert!(!peer.offers(0) && peer.offers(1) && peer.bits.page_count() <= 9);
+        assert!(peer.forgotten_from.is_some());
     }
 
     #[test]

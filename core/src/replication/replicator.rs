@@ -94,7 +94,12 @@ impl Replicator {
 
     /// The next effect to carry out.
     pub fn poll_effect(&mut self) -> Option<Effect> {
-        self.effects.pop_front()
+        let effect = self.effects.pop_front();
+        if effect.is_none() && self.peers.is_empty() {
+            // A core without peers keeps no room for effects: most of a store's cores have none.
+            self.effects = VecDeque::new();
+        }
+        effect
     }
 
     /// True when nothing is under way and nobody waits: the core may be closed.

@@ -215,7 +215,7 @@ impl Replicator {
         for page in want.start / PAGE_BITS..=end.saturating_sub(1) / PAGE_BITS {
             if let Some(bits) = view.bitfield.page(page).filter(|_| want.start < end) {
                 let start = page.saturating_mul(PAGE_BITS);
-                self.send(peer, Message::Bitfield { start, bits: window(bits, start, &(want.start..end)) });
+                self.send(peer, Message::Bitfield { start, bits: window(bits.as_slice(), start, &(want.start..end)) });
             }
         }
     }

@@ -7,6 +7,7 @@ use crate::log::{Auth, Head, StoredState};
 use crate::manifest::Manifest;
 use crate::merkle::{Node, Roots, TreeIndex};
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// The store as a whole.
@@ -88,13 +89,13 @@ impl Decode for Alias {
 impl Encode for Auth {
     fn encode(&self, writer: &mut Writer) {
         writer.u8(VERSION);
-        writer.u8(u8::from(self.manifest.is_some()) | u8::from(self.seed.is_some()) << 1);
+        writer.u8(u8::from(self.manifest.is_some()) | u8::from(self.key_pair.is_some()) << 1);
         writer.raw(self.key.as_ref());
         if let Some(manifest) = &self.manifest {
             manifest.encode(writer);
         }
-        if let Some(seed) = &self.seed {
-            writer.raw(seed);
+        if let Some(key_pair) = &self.key_pair {
+            writer.raw(key_pair.seed());
         }
     }
 }
@@ -106,7 +107,7 @@ impl Decode for Auth {
         Ok(Self {
             key: CoreKey(reader.array("auth record: key")?),
             manifest: (flags & 1 != 0).then(|| Manifest::decode(reader)).transpose()?,
-            seed: (flags & 2 != 0).then(|| reader.array("auth record: seed")).transpose()?,
+            key_pair: (flags & 2 != 0).then(|| reader.array::<32>("auth record: seed")).transpose()?.map(Into::into),
         })
     }
 }
@@ -142,7 +143,7 @@ impl Decode for StoredState {
         let count = reader.count(34, "state record: roots")?;
         let nodes: Result<Vec<Node>, DecodeError> = (0..count).map(|_| node(reader)).collect();
         let roots = Roots { fork, length, byte_length, nodes: nodes? };
-        Ok(Self { head: Head { roots, signature }, contiguous_length, frozen })
+        Ok(Self { head: Arc::new(Head { roots, signature }), contiguous_length, frozen })
     }
 }
 
@@ -183,11 +184,11 @@ mod tests {
         check(&CoreEntry { slot: CoreSlot(3), key: CoreKey([1; 32]) });
         check(&Alias { discovery_key: DiscoveryKey([2; 32]), namespace: [3; 32], name: "core-1 ü".into() });
         let manifest = Some(Manifest::single(1, PublicKey([4; 32])));
-        check(&Auth { key: CoreKey([5; 32]), manifest: manifest.clone(), seed: Some([6; 32]) });
-        check(&Auth { key: CoreKey([5; 32]), manifest: None, seed: None });
+        check(&Auth { key: CoreKey([5; 32]), manifest: manifest.clone(), key_pair: Some([6; 32].into()) });
+        check(&Auth { key: CoreKey([5; 32]), manifest: None, key_pair: None });
         let nodes = Vec::from([Node { index: TreeIndex(3), size: 1 << 40, hash: Hash([7; 32]) }]);
         let roots = Roots { fork: 2, length: 4, byte_length: 1 << 40, nodes };
-        let head = Head { roots, signature: Vec::from([8; 68]) };
+        let head = Arc::new(Head { roots, signature: Vec::from([8; 68]) });
         check(&StoredState { head, contiguous_length: 3, frozen: true });
     }
 }

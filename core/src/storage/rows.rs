@@ -3,19 +3,51 @@
 use super::keys;
 use super::op::{CoreSlot, Durability, ReadBatch, ReadReply, RecordKey, WriteBatch, WriteOp};
 use crate::encoding::Encode;
-use crate::log::{Change, Commit};
+use crate::log::{Change, Commit, StoredState};
 use crate::merkle::{LoadedNodes, TreeIndex};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-/// Adds a commit of the core in `slot` to a write batch.
-pub fn add_commit(batch: &mut WriteBatch, slot: CoreSlot, commit: Commit) {
-    if commit.durable {
-        batch.durability = Durability::Durable;
+/// Commits gathered into one write.
+#[derive(Debug)]
+pub struct Gathering {
+    batch: WriteBatch,
+    /// The newest state of each core; only that one is written.
+    states: BTreeMap<CoreSlot, StoredState>,
+}
+
+impl Default for Gathering {
+    fn default() -> Self {
+        Self { batch: WriteBatch { ops: Vec::new(), durability: Durability::Buffered }, states: BTreeMap::new() }
     }
-    for change in commit.changes {
-        add_change(&mut batch.ops, slot, change);
+}
+
+impl Gathering {
+    /// Adds a commit of the core in `slot`.
+    pub fn add_commit(&mut self, slot: CoreSlot, commit: Commit) {
+        if commit.durable {
+            self.batch.durability = Durability::Durable;
+        }
+        for change in commit.changes {
+            match change {
+                Change::PutState(state) => drop(self.states.insert(slot, state)),
+                change => add_change(&mut self.batch.ops, slot, change),
+            }
+        }
+    }
+
+    /// Adds an operation of its own.
+    pub fn add(&mut self, op: WriteOp) {
+        self.batch.ops.push(op);
+    }
+
+    /// Everything, in order.
+    pub fn into_batch(self) -> WriteBatch {
+        let Self { mut batch, states } = self;
+        let states = states.into_iter();
+        batch.ops.extend(states.map(|(slot, state)| WriteOp::PutRecord(keys::state(slot), state.to_bytes().into())));
+        batch
     }
 }
 
@@ -27,7 +59,7 @@ fn add_change(ops: &mut Vec<WriteOp>, core: CoreSlot, change: Change) {
         Change::DeleteNodes(range) => ops.push(WriteOp::DeleteNodes { core, range }),
         Change::PutState(state) => put_record(ops, keys::state(core), state.to_bytes()),
         Change::PutAuth(auth) => put_record(ops, keys::auth(core), auth.to_bytes()),
-        Change::PutPage { page, bits } => put_record(ops, keys::page(core, page), bits.to_vec()),
+        Change::PutPage { page, bits } => put_record(ops, keys::page(core, page), <[u8]>::into_vec(bits)),
         Change::DeletePages(pages) => {
             ops.push(WriteOp::DeleteRecords(keys::page(core, pages.start)..keys::page(core, pages.end)));
         }
@@ -99,7 +131,7 @@ pub fn loaded_blocks(asked: &[u64], reply: ReadReply) -> BTreeMap<u64, Bytes> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::{CommitId, StoredState};
+    use crate::log::CommitId;
 
     fn commit(changes: Vec<Change>) -> Commit {
         Commit { id: CommitId(0), changes, durable: false }
@@ -107,13 +139,14 @@ mod tests {
 
     #[test]
     fn neighbouring_commits_fold_into_one_run_and_one_head() {
-        let mut batch = WriteBatch { ops: Vec::new(), durability: Durability::Buffered };
+        let mut batch = Gathering::default();
         for start in 0..3 {
             let blocks = Vec::from([Bytes::from_static(b"x")]);
             let state = StoredState { contiguous_length: start, ..StoredState::default() };
             let changes = Vec::from([Change::PutBlocks { start, blocks }, Change::PutState(state)]);
-            add_commit(&mut batch, CoreSlot(1), commit(changes));
+            batch.add_commit(CoreSlot(1), commit(changes));
         }
+        let batch = batch.into_batch();
         assert_eq!(batch.ops.len(), 2);
         assert!(matches!(&batch.ops[0], WriteOp::PutBlocks { start: 0, blocks, .. } if blocks.len() == 3));
         let last = StoredState { contiguous_length: 2, ..StoredState::default() }.to_bytes();
@@ -122,19 +155,21 @@ mod tests {
 
     #[test]
     fn blocks_put_after_a_cut_do_not_join_the_run_before_it() {
-        let mut batch = WriteBatch { ops: Vec::new(), durability: Durability::Buffered };
+        let mut batch = Gathering::default();
         let put = |start| Change::PutBlocks { start, blocks: Vec::from([Bytes::from_static(b"x")]) };
-        add_commit(&mut batch, CoreSlot(1), commit(Vec::from([put(0)])));
-        add_commit(&mut batch, CoreSlot(1), commit(Vec::from([Change::DeleteBlocks(1..9), put(1)])));
+        batch.add_commit(CoreSlot(1), commit(Vec::from([put(0)])));
+        batch.add_commit(CoreSlot(1), commit(Vec::from([Change::DeleteBlocks(1..9), put(1)])));
+        let batch = batch.into_batch();
         assert_eq!(batch.ops.len(), 3);
     }
 
     #[test]
     fn a_page_put_after_its_delete_stays() {
-        let mut batch = WriteBatch { ops: Vec::new(), durability: Durability::Buffered };
+        let mut batch = Gathering::default();
         let page = Change::PutPage { page: 0, bits: alloc::boxed::Box::new([1; 4096]) };
-        add_commit(&mut batch, CoreSlot(1), commit(Vec::from([page.clone()])));
-        add_commit(&mut batch, CoreSlot(1), commit(Vec::from([Change::DeletePages(0..1), page])));
+        batch.add_commit(CoreSlot(1), commit(Vec::from([page.clone()])));
+        batch.add_commit(CoreSlot(1), commit(Vec::from([Change::DeletePages(0..1), page])));
+        let batch = batch.into_batch();
         assert_eq!(batch.ops.len(), 3);
         assert!(matches!(batch.ops[2], WriteOp::PutRecord(..)));
     }

@@ -8,6 +8,7 @@
 )]
 
 mod decoders;
+mod dht_relay;
 mod forks;
 mod logs;
 mod proofs;

@@ -10,7 +10,7 @@ use corestore_core::merkle::{
     Verified, missing_nodes, verify,
 };
 use corestore_core::storage::{
-    CoreSlot, Durability, MemoryStore, ReadBatch, ScanRecords, StorageOp, StorageReply, Store, WriteBatch, keys, rows,
+    CoreSlot, MemoryStore, ReadBatch, ScanRecords, StorageOp, StorageReply, Store, keys, rows,
 };
 
 const SLOT: CoreSlot = CoreSlot(5);
@@ -24,12 +24,12 @@ impl StoredLog {
     pub(crate) fn writer() -> Self {
         let pair = KeyPair::from_seed(&[9; 32]);
         let manifest = Manifest::single(1, pair.public_key());
-        Self::create(Auth { key: manifest.key(), manifest: Some(manifest), seed: Some(pair.seed()) })
+        Self::create(Auth { key: manifest.key(), manifest: Some(manifest), key_pair: Some(pair.into()) })
     }
 
     pub(crate) fn reader() -> Self {
         let manifest = Manifest::single(1, KeyPair::from_seed(&[9; 32]).public_key());
-        Self::create(Auth { key: manifest.key(), manifest: Some(manifest), seed: None })
+        Self::create(Auth { key: manifest.key(), manifest: Some(manifest), key_pair: None })
     }
 
     fn create(auth: Auth) -> Self {
@@ -41,9 +41,9 @@ impl StoredLog {
 
     pub(crate) fn commit(&mut self, commit: Commit) {
         let id = commit.id;
-        let mut batch = WriteBatch { ops: Vec::new(), durability: Durability::Buffered };
-        rows::add_commit(&mut batch, SLOT, commit);
-        self.store.execute(StorageOp::Write(batch)).unwrap();
+        let mut batch = rows::Gathering::default();
+        batch.add_commit(SLOT, commit);
+        self.store.execute(StorageOp::Write(batch.into_batch())).unwrap();
         self.core.apply(id).unwrap();
     }
 

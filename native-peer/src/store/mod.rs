@@ -22,5 +22,6 @@ mod units;
 
 pub use check::{CheckReport, DamagedPlace};
 pub use error::OpenError;
+pub(crate) use file_store::{Begun, Synced, Syncing};
 pub use file_store::{FileStore, StoreStats};
 pub use options::{DurabilityLevel, StoreOptions};

@@ -459,14 +459,14 @@ impl Shared {
                 tokio::spawn(meet(Arc::clone(self), meeting));
                 state.tell_all(|| Event::MeetAtRelay { connection, relay, token, initiator, local_stream });
             }
-            Event::Sign { signature, key, signable } => {
-                state.tell_all(|| Event::Sign { signature, key, signable: signable.clone() });
+            Event::Sign { signature, owner, signable } => {
+                state.tell_all(|| Event::Sign { signature, owner, signable: signable.clone() });
             }
-            Event::ReadHandshake { connection, key, noise } => {
-                state.tell_all(|| Event::ReadHandshake { connection, key, noise: noise.clone() });
+            Event::ReadHandshake { connection, owner, noise } => {
+                state.tell_all(|| Event::ReadHandshake { connection, owner, noise: noise.clone() });
             }
-            Event::WriteHandshake { connection, key, payload } => {
-                state.tell_all(|| Event::WriteHandshake { connection, key, payload: payload.clone() });
+            Event::WriteHandshake { connection, owner, payload } => {
+                state.tell_all(|| Event::WriteHandshake { connection, owner, payload: payload.clone() });
             }
         }
     }

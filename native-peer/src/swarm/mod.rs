@@ -4,7 +4,6 @@ pub mod blind_relay;
 pub mod dht_rpc;
 mod driver;
 pub mod hyperdht;
-pub mod hyperswarm;
 mod local_network;
 pub mod member;
 mod node_cache;
@@ -16,4 +15,5 @@ pub mod udx;
 pub mod udx_stream;
 pub mod wire;
 
+pub use corestore_core::hyperswarm;
 pub use driver::{AdmitPeer, Connections, Swarm, SwarmConnection, SwarmOptions, SwarmStats};

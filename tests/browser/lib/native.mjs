@@ -13,7 +13,7 @@ export async function temporaryFolder () {
   return folder
 }
 
-/** A program that prints one JSON object a line: `{ events, next, line, stop }`; `next` waits for one that fits. */
+/** A program that prints one JSON object a line: `{ pid, events, next, line, stop }`; `next` waits for one that fits. */
 export function startProgram (program, args, options = {}) {
   const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'], ...options })
   const events = []
@@ -36,6 +36,7 @@ export function startProgram (program, args, options = {}) {
   }
   later(stop)
   return {
+    pid: child.pid,
     events,
     ended,
     stop,

@@ -11,6 +11,7 @@ mod big;
 mod compact_encoding;
 mod corestore;
 mod crypto;
+mod dht_relay;
 mod dht_rpc;
 mod encryption;
 mod flat_tree;

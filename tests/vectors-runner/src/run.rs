@@ -3,8 +3,8 @@
 use crate::json::Value;
 use crate::report::Report;
 use crate::{
-    big, compact_encoding, corestore, crypto, dht_rpc, encryption, flat_tree, hyperdht, manifest, merkle, proofs,
-    protomux, signatures, streams, transcripts, udx, wire,
+    big, compact_encoding, corestore, crypto, dht_relay, dht_rpc, encryption, flat_tree, hyperdht, manifest, merkle,
+    proofs, protomux, signatures, streams, transcripts, udx, wire,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -30,6 +30,7 @@ pub const FILES: &[(&str, Check)] = &[
     ("reorg", transcripts::reorg),
     ("dht-rpc", dht_rpc::dht_rpc),
     ("hyperdht", hyperdht::hyperdht),
+    ("dht-relay", dht_relay::dht_relay),
     ("big", big::big),
     ("udx", udx::udx),
 ];

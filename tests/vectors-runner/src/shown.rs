@@ -106,7 +106,7 @@ fn both<T: Decode + Encode>(bytes: &[u8], show: impl Fn(&T) -> Value) -> Option<
     Some((show(&value), value.to_bytes()))
 }
 
-fn show_peer(peer: &PeerRecord) -> Value {
+pub(crate) fn show_peer(peer: &PeerRecord) -> Value {
     json!({
         "publicKey": peer.public_key.to_string(),
         "relayAddresses": peer.relay_addresses.iter().map(show).collect::<Value>(),
@@ -154,7 +154,7 @@ fn show_mode(mode: Mode) -> u64 {
     }
 }
 
-fn show(address: &SocketAddrV4) -> Value {
+pub(crate) fn show(address: &SocketAddrV4) -> Value {
     json!({ "host": address.ip().to_string(), "port": address.port() })
 }
 
@@ -164,6 +164,6 @@ fn show_v6(address: &SocketAddrV6) -> Value {
     json!({ "host": words.join(":"), "port": address.port() })
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

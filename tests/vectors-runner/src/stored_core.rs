@@ -8,7 +8,7 @@ use corestore_core::merkle::{
     Anchor, LoadedNodes, Proof, ProofPlan, ProofRequest, Reorg, RequestBlock, Roots, TreeIndex, Verified, verify,
 };
 use corestore_core::replication::Data;
-use corestore_core::storage::{CoreSlot, Durability, MemoryStore, StorageOp, StorageReply, Store, WriteBatch, rows};
+use corestore_core::storage::{CoreSlot, MemoryStore, StorageOp, StorageReply, Store, rows};
 
 const SLOT: CoreSlot = CoreSlot(0);
 
@@ -22,12 +22,12 @@ pub(crate) struct StoredCore {
 impl StoredCore {
     /// The core of this manifest, written with the key pair of `seed`.
     pub(crate) fn writer(manifest: Manifest, key: CoreKey, seed: [u8; 32]) -> Self {
-        Self::create(Auth { key, manifest: Some(manifest), seed: Some(seed) })
+        Self::create(Auth { key, manifest: Some(manifest), key_pair: Some(seed.into()) })
     }
 
     /// A core of which nothing but the key is known.
     pub(crate) fn reader(key: CoreKey) -> Self {
-        Self::create(Auth { key, manifest: None, seed: None })
+        Self::create(Auth { key, manifest: None, key_pair: None })
     }
 
     fn create(auth: Auth) -> Self {
@@ -159,9 +159,9 @@ impl StoredCore {
 
     fn commit(&mut self, commit: Commit) {
         let id = commit.id;
-        let mut batch = WriteBatch { ops: Vec::new(), durability: Durability::Buffered };
-        rows::add_commit(&mut batch, SLOT, commit);
-        self.store.execute(StorageOp::Write(batch)).expect("memory");
+        let mut batch = rows::Gathering::default();
+        batch.add_commit(SLOT, commit);
+        self.store.execute(StorageOp::Write(batch.into_batch())).expect("memory");
         self.core.apply(id).expect("in order");
     }
 

@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::selection::{AtRest, Secret, label, look_into, open_core, secret};
-use corestore_peer::{CoreInfo, CoreOptions, Corestore, keys};
+use corestore_peer::{CoreInfo, CoreOptions, Corestore};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
@@ -61,7 +61,7 @@ pub(crate) fn as_json(info: &CoreInfo, names: &Vec<String>) -> Value {
     json!({
         "names": names,
         "key": info.key.to_string(),
-        "id": keys::to_z32(&info.key.0),
+        "id": info.key.to_z32(),
         "discoveryKey": info.discovery_key.to_string(),
         "length": info.length,
         "byteLength": info.byte_length,
@@ -82,7 +82,7 @@ fn as_text(info: &CoreInfo, names: &[String]) -> String {
     };
     [
         format!("key           {}", info.key),
-        format!("id            {}", keys::to_z32(&info.key.0)),
+        format!("id            {}", info.key.to_z32()),
         format!("discovery key {}", info.discovery_key),
         format!("names         {names}"),
         format!("length        {} blocks, {} bytes, fork {}", info.length, info.byte_length, info.fork),

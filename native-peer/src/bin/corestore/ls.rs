@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::info::as_json;
 use crate::output::Output;
 use crate::selection::{AtRest, label, look_into};
-use corestore_peer::{CoreInfo, CoreOptions, keys};
+use corestore_peer::{CoreInfo, CoreOptions};
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
@@ -36,7 +36,7 @@ fn row(info: &CoreInfo, names: &[String]) -> String {
         (false, true) => "rw",
         (false, false) => "r",
     };
-    let id = keys::to_z32(&info.key.0);
+    let id = info.key.to_z32();
     format!(
         "{name:<16} {id}  {length} blocks, fork {fork}, {stored_blocks} stored, {contiguous_length} contiguous  {state}"
     )

@@ -11,6 +11,7 @@ mod cat;
 mod failure;
 mod filler;
 mod follow;
+mod gateway;
 mod info;
 mod input;
 mod known;
@@ -59,6 +60,8 @@ enum Command {
     Testnet(swarm::TestnetArguments),
     /// Run one lasting node that others begin with and that passes their handshakes on.
     Node(swarm::NodeArguments),
+    /// Carry browsers to the swarm, and keep cores online.
+    Gateway(gateway::GatewayArguments),
     /// Tell which peers a network names for a core.
     Lookup(known::KnownArguments),
     /// Connect to every peer a network names for a core, and tell how, or where it fails.
@@ -78,6 +81,7 @@ async fn main() -> ExitCode {
         Command::Verify(arguments) => verify::run(arguments).await,
         Command::Testnet(arguments) => swarm::testnet(arguments).await,
         Command::Node(arguments) => swarm::node(arguments).await,
+        Command::Gateway(arguments) => gateway::run(arguments).await,
         Command::Lookup(arguments) => known::lookup(arguments).await,
         Command::Ping(arguments) => known::ping(arguments).await,
     };

@@ -1,6 +1,7 @@
 //! Standard output: one JSON object a line, or text for people.
 
 use crate::failure::Failure;
+use corestore_peer::CoreKey;
 use serde_json::Value;
 use std::io::{self, Write};
 
@@ -66,7 +67,7 @@ fn cut(text: &str, max: usize) -> String {
 
 /// The first letters of a key, enough to tell cores apart on a screen.
 pub(crate) fn short(key: &[u8; 32]) -> String {
-    cut(&corestore_peer::keys::to_z32(key), 8)
+    cut(&CoreKey(*key).to_z32(), 8)
 }
 
 const MAX_TEXT: usize = 200;

@@ -6,7 +6,7 @@ use crate::filler::sha256;
 use crate::follow::{News, follow, sentence};
 use crate::output::{Output, preview, short};
 use crate::progress::Progress;
-use crate::selection::{Secret, secret};
+use crate::selection::{Durable, Secret, secret};
 use crate::stop::Stop;
 use crate::swarm::SwarmArguments;
 use base64::Engine;
@@ -15,7 +15,7 @@ use bytes::Bytes;
 use corestore_peer::swarm::Swarm;
 use corestore_peer::transport::{DialState, Dialer, Listener};
 use corestore_peer::{
-    ConnectionId, CoreKey, CoreOptions, Corestore, Download, Hypercore, Options, ReadError, Role, StoreEvent, keys,
+    ConnectionId, CoreKey, CoreOptions, Corestore, Download, Hypercore, ReadError, Role, StoreEvent, keys,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -35,6 +35,8 @@ pub(crate) struct ReadArguments {
     /// The store's directory; made when there is none.
     #[arg(long, value_name = "DIR")]
     storage: PathBuf,
+    #[command(flatten)]
+    durable: Durable,
     /// Dial a peer over TCP; may be given several times.
     #[arg(long, value_name = "[HOST:]PORT")]
     tcp: Vec<Address>,
@@ -96,7 +98,7 @@ pub(crate) async fn run(arguments: ReadArguments) -> Result<ExitCode, Failure> {
         return Err(Failure::sentence(sentence));
     }
     let mut stop = Stop::new(arguments.timeout)?;
-    let store = Corestore::open(&arguments.storage, Options::default()).await?;
+    let store = Corestore::open(&arguments.storage, arguments.durable.options()).await?;
     let output = Output::new(arguments.json);
     let progress = Progress::new(!arguments.json && std::io::stderr().is_terminal());
     let mut reader =
@@ -294,7 +296,7 @@ fn complain_once(dialer: &Dialer) {
     });
 }
 
-fn other_keys(block: &[u8]) -> Option<Vec<CoreKey>> {
+pub(crate) fn other_keys(block: &[u8]) -> Option<Vec<CoreKey>> {
     let value: Value = serde_json::from_slice(block).ok()?;
     let keys = value.get("otherKeys")?.as_array()?;
     keys.iter().map(|key| keys::parse_core_key(key.as_str()?).ok()).collect()

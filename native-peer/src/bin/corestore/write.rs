@@ -7,7 +7,7 @@ use crate::filler;
 use crate::follow::sentence;
 use crate::input::{Input, Mode};
 use crate::output::{Output, short};
-use crate::selection::{Secret, secret};
+use crate::selection::{Durable, Secret, secret};
 use crate::stop::Stop;
 use crate::swarm::SwarmArguments;
 use base64::Engine;
@@ -15,7 +15,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use corestore_peer::swarm::Swarm;
 use corestore_peer::transport::Listener;
-use corestore_peer::{CoreOptions, Corestore, Hypercore, Options, StoreEvent, keys};
+use corestore_peer::{CoreOptions, Corestore, Hypercore, StoreEvent};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -29,6 +29,8 @@ pub(crate) struct WriteArguments {
     /// The store's directory; made when there is none.
     #[arg(long, value_name = "DIR")]
     storage: PathBuf,
+    #[command(flatten)]
+    durable: Durable,
     /// Accept peers over TCP; port 0 is any.
     #[arg(long, value_name = "[HOST:]PORT")]
     tcp: Option<Address>,
@@ -112,7 +114,7 @@ pub(crate) async fn run(arguments: WriteArguments) -> Result<ExitCode, Failure> 
 
 impl Writer {
     async fn open(arguments: &WriteArguments) -> Result<Self, Failure> {
-        let store = Corestore::open(&arguments.storage, Options::default()).await?;
+        let store = Corestore::open(&arguments.storage, arguments.durable.options()).await?;
         let key = arguments.encryption_key.as_ref().map(|secret| secret.0);
         let [one, two, three] = NAMES.map(|name| store.get(CoreOptions::name(name).encryption_key(key)));
         let cores = [one.await?, two.await?, three.await?];
@@ -222,7 +224,7 @@ impl Writer {
 
     fn introduction(&self, tcp: Option<&Listener>, ws: Option<&Listener>) -> String {
         let [one, ..] = &self.cores;
-        let mut text = format!("key {}\n    {}", one.key(), keys::to_z32(&one.key().0));
+        let mut text = format!("key {}\n    {}", one.key(), one.key().to_z32());
         for (name, core) in NAMES.iter().zip(&self.cores) {
             let (blocks, fork) = (core.length(), core.fork());
             text.push_str(&format!("\n{name}  {}  {blocks} blocks, fork {fork}", short(&core.key().0)));

@@ -131,6 +131,9 @@ pub(in crate::store) fn walk(
     Ok(offset)
 }
 
+/// Sizes of segments, by their numbers.
+pub(in crate::store) type Sizes = BTreeMap<u32, u64>;
+
 /// Everything a checkpoint needs; can run on any thread, and again after it failed.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct Job {
@@ -150,8 +153,9 @@ pub(in crate::store) struct Job {
 
 impl Job {
     /// Writes the checkpoint. Segments that nothing refers to since the one before go first; what this one makes
-    /// useless stays for the next, since readers still use the tree before it.
-    pub(in crate::store) fn run(&self) -> Result<Checkpoint, Fault> {
+    /// useless stays for the next, since readers still use the tree before it. Gives the log's sizes, too: to list
+    /// thousands of segments takes longer than a write may.
+    pub(in crate::store) fn run(&self) -> Result<(Checkpoint, Sizes), Fault> {
         remove_dead(self.disk.as_ref(), &self.base)?;
         self.unsynced.sync()?;
         let mut pager = Pager::new(Arc::clone(&self.disk), PAGER_BYTES);
@@ -173,7 +177,7 @@ impl Job {
         writer.sync()?;
         checkpoint.tree_end = writer.end();
         head::write(self.disk.as_ref(), checkpoint.number, place)?;
-        Ok(checkpoint)
+        Ok((checkpoint, segment::list(self.disk.as_ref(), Kind::Log)?))
     }
 
     /// Adds the live pages of mostly dead segments to what is written anew.

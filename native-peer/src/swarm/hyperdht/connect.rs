@@ -15,6 +15,7 @@ use corestore_core::dht::{
     RelayThrough, SecretStreamInfo, UdxInfo, peer_target,
 };
 use corestore_core::encoding::{Decode, Encode};
+use corestore_core::stream::NoiseError;
 use corestore_core::time::Instant;
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddrV4;
@@ -48,7 +49,7 @@ pub(super) struct Connect {
     pub(super) round: u64,
     /// When the whole is given up.
     pub(super) until: Instant,
-    identity: PublicKey,
+    identity: Identity,
     /// `None` when somebody else has the key.
     handshake: Option<Handshake>,
     request: Option<Bytes>,
@@ -99,7 +100,7 @@ impl HyperDht {
         };
         let reason = match handshake {
             Ok(handshake) if self.connects.len() < self.config.max_connecting => {
-                self.start_connect(now, id, remote, (identity.public_key(), handshake), settings);
+                self.start_connect(now, id, remote, (identity, handshake), settings);
                 self.pump(now);
                 return id;
             }
@@ -123,7 +124,7 @@ impl HyperDht {
         now: Instant,
         id: ConnectionId,
         remote: PublicKey,
-        (identity, handshake): (PublicKey, Option<Handshake>),
+        (identity, handshake): (Identity, Option<Handshake>),
         settings: ConnectSettings,
     ) {
         let target = peer_target(&remote);
@@ -225,18 +226,17 @@ impl HyperDht {
             let payload = connect.payload(open, &local);
             connect.firewall = payload.firewall;
             connect.at_relay = payload.relay_through.is_some();
-            match &mut connect.handshake {
-                Some(handshake) => connect.request = handshake.write(&payload).ok().map(Bytes::from),
-                None => {
-                    let (key, first) = (connect.identity, connect.held.is_empty());
-                    connect.held.push(node);
-                    if first {
-                        let payload = Box::new(payload);
-                        self.event(Event::WriteHandshake { connection: id, key, payload });
-                    }
-                    return;
+            if let Identity::Foreign(owner) = connect.identity {
+                let first = connect.held.is_empty();
+                connect.held.push(node);
+                if first {
+                    let payload = Box::new(payload);
+                    self.event(Event::WriteHandshake { connection: id, owner, payload });
                 }
+                return;
             }
+            let handshake = connect.handshake.as_mut();
+            connect.request = handshake.and_then(|handshake| handshake.write(&payload).ok()).map(Bytes::from);
         }
         let Some(noise) = connect.request.clone() else {
             return self.fail_connect(now, id, ConnectError::BadKey);
@@ -267,15 +267,14 @@ impl HyperDht {
         let message = reply.and_then(|reply| HandshakeMessage::from_bytes(reply.value.as_ref()?).ok());
         if let (Some(reply), Some(message)) = (reply, message.filter(|message| message.mode == Mode::Reply)) {
             let answered = Answered { node, socket: reply.socket, own: reply.to, peer_address: message.peer_address };
-            let read = match &mut connect.handshake {
-                Some(handshake) => handshake.read(&message.noise),
-                None if connect.reading.is_some() => return,
-                None => {
+            if let Identity::Foreign(owner) = connect.identity {
+                if connect.reading.is_none() {
                     connect.reading = Some(answered);
-                    let (key, noise) = (connect.identity, message.noise);
-                    return self.event(Event::ReadHandshake { connection: id, key, noise });
+                    self.event(Event::ReadHandshake { connection: id, owner, noise: message.noise });
                 }
-            };
+                return;
+            }
+            let read = connect.handshake.as_mut().map_or(Err(NoiseError), |handshake| handshake.read(&message.noise));
             match read {
                 Ok(payload) => return self.agree(now, id, answered, payload, None),
                 // A node may forge an answer; another one may give the true one.

@@ -1,7 +1,6 @@
 //! The machine: what comes in, what goes out.
 
 use super::announcer::AnnouncerRequest;
-use super::budget::Budget;
 use super::config::Config;
 use super::connect::Connect;
 use super::identity::{Identity, SignatureId, Unsigned};
@@ -14,6 +13,7 @@ use super::server::Server;
 use super::stats::Stats;
 use super::store::Store;
 use crate::swarm::dht_rpc::{self, Config as RpcConfig, DhtRpc, QueryId, Reply, RequestId, RequestSettings, SocketId};
+use corestore_core::budget::Budget;
 use corestore_core::crypto::Hash;
 use corestore_core::entropy::Entropy;
 use corestore_core::time::Instant;

@@ -3,7 +3,6 @@
 
 mod addresses;
 mod announcer;
-mod budget;
 mod config;
 mod connect;
 mod generations;
@@ -25,7 +24,7 @@ mod storing;
 
 pub use config::{BOOTSTRAP_NODES, Config};
 pub use connect::ConnectSettings;
-pub use identity::{Identity, ReadHandshake, Signable, SignatureId};
+pub use identity::{Foreign, Identity, ReadHandshake, Signable, SignatureId};
 pub use machine::HyperDht;
 pub use output::{
     ConnectError, Connected, ConnectionId, Event, NodeEvent, OperationId, Outcome, Output, Path, Progress, ServerId,

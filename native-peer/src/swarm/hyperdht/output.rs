@@ -1,10 +1,10 @@
 //! What comes out of a member, and the names it gives.
 
-use super::identity::{Signable, SignatureId};
+use super::identity::{Foreign, Signable, SignatureId};
 use crate::swarm::dht_rpc::{SocketId, Transmit};
 use bytes::Bytes;
 use corestore_core::crypto::{Hash, PublicKey};
-use corestore_core::dht::{Firewall, HandshakePayload, PeerRecord};
+use corestore_core::dht::{Contact, Firewall, HandshakePayload, PeerRecord};
 use corestore_core::stream::Split;
 use std::fmt;
 use std::net::SocketAddrV4;
@@ -19,7 +19,7 @@ pub struct ServerId(pub(super) u64);
 
 /// Names a connection being made, by us or to a server of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnectionId(pub(super) u64);
+pub struct ConnectionId(pub(crate) u64);
 
 /// Something the driver must do or the user should know.
 #[derive(Debug)]
@@ -49,7 +49,11 @@ pub enum Event {
         /// The lookup.
         operation: OperationId,
         /// The node.
-        from: SocketAddrV4,
+        from: Contact,
+        /// How it sees us.
+        to: SocketAddrV4,
+        /// Lets us store something there.
+        token: Option<Hash>,
         /// The peers. Their records are not signed: only a handshake proves a key.
         peers: Vec<PeerRecord>,
         /// Unix time in ms from which on it is worth to look again; 0 when nobody asked for that.
@@ -74,7 +78,7 @@ pub enum Event {
         /// Its name.
         signature: SignatureId,
         /// Whose.
-        key: PublicKey,
+        owner: Foreign,
         /// What is to be signed.
         signable: Signable,
     },
@@ -83,8 +87,8 @@ pub enum Event {
     ReadHandshake {
         /// The connection.
         connection: ConnectionId,
-        /// His key.
-        key: PublicKey,
+        /// Whose.
+        owner: Foreign,
         /// The message.
         noise: Bytes,
     },
@@ -92,8 +96,8 @@ pub enum Event {
     WriteHandshake {
         /// The connection.
         connection: ConnectionId,
-        /// His key.
-        key: PublicKey,
+        /// Whose.
+        owner: Foreign,
         /// What it is to tell.
         payload: Box<HandshakePayload>,
     },

@@ -1,12 +1,12 @@
 //! Passing handshakes and words on hole punching between peers (`hyperdht/lib/router.js`): who is behind a target, and
 //! where a message goes next.
 
-use super::budget::Budget;
 use super::config::Config;
 use super::generations::Generations;
 use super::output::ServerId;
 use crate::swarm::dht_rpc::{Answer, IncomingRequest};
 use bytes::Bytes;
+use corestore_core::budget::Budget;
 use corestore_core::crypto::Hash;
 use corestore_core::dht::{HandshakeMessage, HolepunchMessage, Mode, PeerRecord};
 use corestore_core::encoding::{Decode, Encode};

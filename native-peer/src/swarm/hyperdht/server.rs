@@ -2,7 +2,7 @@
 
 use super::addresses::{is_private, match_local};
 use super::announcer::Announcer;
-use super::identity::{Identity, ReadHandshake};
+use super::identity::{Foreign, Identity, ReadHandshake};
 use super::incoming::{Incoming, Opening};
 use super::machine::HyperDht;
 use super::meeting::{Agreed, remote_stream};
@@ -174,7 +174,7 @@ impl HyperDht {
         let server = self.servers.get(&server_id)?;
         let mut handshake = match &server.identity {
             Identity::Own(key_pair) => Handshake::responder(key_pair, self.entropy.array()).ok()?,
-            Identity::Foreign(key) => return Some(self.hand_over(now, server_id, *key, message, request)),
+            Identity::Foreign(owner) => return Some(self.hand_over(now, server_id, *owner, message, request)),
         };
         let theirs = handshake.read(&message.noise).ok()?;
         let client = message.peer_address.unwrap_or(request.from);
@@ -213,7 +213,7 @@ impl HyperDht {
         &mut self,
         now: Instant,
         server: ServerId,
-        key: PublicKey,
+        owner: Foreign,
         message: &HandshakeMessage,
         request: &IncomingRequest,
     ) -> ConnectionId {
@@ -224,7 +224,7 @@ impl HyperDht {
         let (message, noise) = (message.clone(), message.noise.clone());
         incoming.opening = Some(Box::new(Opening { message, request: request.clone(), read: None }));
         self.incoming.insert(connection, incoming);
-        self.event(Event::ReadHandshake { connection, key, noise });
+        self.event(Event::ReadHandshake { connection, owner, noise });
         connection
     }
 
@@ -239,13 +239,14 @@ impl HyperDht {
             // Nobody is answered; a repetition is no new call.
             return self.settle_incoming(now, id);
         };
-        let (key, error) = (server.identity.public_key(), refusal(&theirs));
+        let Identity::Foreign(owner) = server.identity else { return };
+        let error = refusal(&theirs);
         let (server, local_stream) = (incoming.server, incoming.local_stream);
         let Some(payload) = self.reply_payload(server, id, local_stream, error) else { return };
         if let Some(opening) = self.incoming.get_mut(&id).and_then(|incoming| incoming.opening.as_mut()) {
             opening.read = Some((theirs, payload.relay_through));
         }
-        self.event(Event::WriteHandshake { connection: id, key, payload: Box::new(payload) });
+        self.event(Event::WriteHandshake { connection: id, owner, payload: Box::new(payload) });
     }
 
     /// Somebody else answered a call.

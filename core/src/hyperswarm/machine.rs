@@ -3,12 +3,13 @@
 use super::config::Config;
 use super::peer::{Peer, Priority};
 use super::topic::{JoinOptions, Topic};
-use corestore_core::crypto::{Hash, PublicKey};
-use corestore_core::dht::PeerRecord;
-use corestore_core::entropy::Entropy;
-use corestore_core::time::{Duration, Instant};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::SocketAddrV4;
+use crate::crypto::{Hash, PublicKey};
+use crate::dht::PeerRecord;
+use crate::entropy::Entropy;
+use crate::time::{Duration, Instant};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+use core::net::SocketAddrV4;
 
 /// Names a connection, from its first try to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -219,12 +220,16 @@ impl Hyperswarm {
 
     /// The lookup or announcement of the topic is over.
     pub fn refreshed(&mut self, now: Instant, topic: Hash) {
-        let jitter = self.chance(self.config.refresh_jitter);
-        let at = now.after(self.config.refresh_interval).after(jitter);
+        let usual = self.config.refresh_interval.saturating_add(self.chance(self.config.refresh_jitter));
+        let alone = self.linked_with(&topic) == 0;
+        let first = self.config.alone_interval;
         let Some(joined) = self.topics.get_mut(&topic).filter(|topic| topic.refreshing) else { return };
         joined.refreshing = false;
-        joined.refresh_at = Some(at);
-        if std::mem::take(&mut joined.again) {
+        let pause = first.filter(|_| alone && joined.options.client);
+        let pause = pause.map(|first| first.saturating_mul(1 << joined.alone.min(20)));
+        joined.alone = if pause.is_some() { joined.alone.saturating_add(1) } else { 0 };
+        joined.refresh_at = Some(now.after(pause.map_or(usual, |pause| pause.min(usual))));
+        if core::mem::take(&mut joined.again) {
             self.refresh(topic);
         }
     }
@@ -440,6 +445,7 @@ impl Hyperswarm {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec;
 
     const TOPIC: Hash = Hash([7; 32]);
 
@@ -511,6 +517,24 @@ mod tests {
         assert!(again >= Instant::ZERO.after(Duration::from_secs(1)));
         swarm.handle_deadline(again);
         assert_eq!(dialled(&mut swarm)[0].1, key);
+    }
+
+    #[test]
+    fn who_is_alone_looks_again_sooner_but_ever_later() {
+        let config = Config { alone_interval: Some(Duration::from_secs(5)), ..Config::default() };
+        let mut swarm = Hyperswarm::new(config, PublicKey([1; 32]), [1; 32]);
+        swarm.join(TOPIC, JoinOptions::default());
+        let pause = |swarm: &mut Hyperswarm| {
+            swarm.refreshed(Instant::ZERO, TOPIC);
+            let at = swarm.deadline().unwrap();
+            swarm.handle_deadline(at);
+            at.since(Instant::ZERO).as_secs()
+        };
+        let pauses: Vec<u64> = (0..9).map(|_| pause(&mut swarm)).collect();
+        assert_eq!(pauses[..7], [5, 10, 20, 40, 80, 160, 320]);
+        assert!(pauses[8] >= 600);
+        swarm.found(TOPIC, vec![record(2)]);
+        assert!(pause(&mut swarm) >= 600, "with a peer nothing is in a hurry");
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! What is known of one peer, and when it deserves another try (`hyperswarm/lib/peer-info.js`, `retry-timer.js`).
 
 use super::config::Config;
-use corestore_core::crypto::Hash;
-use corestore_core::time::{Duration, Instant};
-use std::collections::BTreeSet;
-use std::net::SocketAddrV4;
+use crate::crypto::Hash;
+use crate::time::{Duration, Instant};
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+use core::net::SocketAddrV4;
 
 /// Which peers are dialled first; the greater the sooner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,7 +79,7 @@ impl Peer {
 
     /// No hole could be punched: what failed counts no more, by a relay it may succeed.
     pub(super) fn needs_relay(&mut self) {
-        if !std::mem::replace(&mut self.relay, true) {
+        if !core::mem::replace(&mut self.relay, true) {
             (self.attempts, self.proven) = (0, true);
         }
     }

@@ -1,22 +1,23 @@
 //! So many a second, and no more.
 
-use corestore_core::time::{Duration, Instant};
+use crate::time::{Duration, Instant};
 
 /// A bucket that fills with time: what is not used in one second is lost.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub struct Budget {
     each_second: u32,
     left: u32,
     since: Instant,
 }
 
 impl Budget {
-    pub(super) fn new(now: Instant, each_second: u32) -> Self {
+    /// So many each second, from `now` on.
+    pub fn new(now: Instant, each_second: u32) -> Self {
         Self { each_second, left: each_second, since: now }
     }
 
     /// True when there is one left.
-    pub(super) fn take(&mut self, now: Instant) -> bool {
+    pub fn take(&mut self, now: Instant) -> bool {
         if now.since(self.since) >= Duration::from_secs(1) {
             (self.left, self.since) = (self.each_second, now);
         }

@@ -1,6 +1,6 @@
 //! One topic that was joined (`hyperswarm/lib/peer-discovery.js`).
 
-use corestore_core::time::Instant;
+use crate::time::Instant;
 
 /// How a topic is joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,10 +30,12 @@ pub(super) struct Topic {
     /// It was announced, so that leaving takes it back.
     pub(super) announced: bool,
     pub(super) refresh_at: Option<Instant>,
+    /// Refreshes in a row that ended without a connection to its peers.
+    pub(super) alone: u32,
 }
 
 impl Topic {
     pub(super) fn new(options: JoinOptions) -> Self {
-        Self { options, refreshing: false, again: false, announced: false, refresh_at: None }
+        Self { options, refreshing: false, again: false, announced: false, refresh_at: None, alone: 0 }
     }
 }

@@ -1,6 +1,6 @@
 //! Every limit of a swarm, with its unit.
 
-use corestore_core::time::Duration;
+use crate::time::Duration;
 
 /// How a swarm behaves. The defaults are the reference's, except where a field says otherwise.
 #[derive(Clone, Debug)]
@@ -13,6 +13,9 @@ pub struct Config {
     pub max_known: usize,
     /// Between two refreshes of a topic, at least.
     pub refresh_interval: Duration,
+    /// A topic without a connection to any of its peers is refreshed after so long, then after twice as long, and so
+    /// on up to `refresh_interval`; `None`, as in the reference, makes no difference.
+    pub alone_interval: Option<Duration>,
     /// Up to so much is added to it by chance.
     pub refresh_jitter: Duration,
     /// Pauses before a peer is dialled again: short, middle, long; and for peers named explicitly, at last.
@@ -30,6 +33,7 @@ impl Default for Config {
             max_parallel: 3,
             max_known: 4096,
             refresh_interval: Duration::from_secs(600),
+            alone_interval: None,
             refresh_jitter: Duration::from_secs(120),
             backoffs: [1, 5, 15, 600].map(Duration::from_secs),
             backoff_jitter: Duration::from_millis(1000),
