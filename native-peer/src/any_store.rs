@@ -1,6 +1,6 @@
 //! Whichever store a handle was opened over.
 
-use crate::store::FileStore;
+use crate::store::{Begun, FileStore, Synced};
 use corestore_core::storage::{MemoryStore, StorageError, StorageOp, StorageReply, Store};
 
 /// A store the machine runs over.
@@ -11,21 +11,28 @@ pub(crate) enum AnyStore {
 }
 
 impl AnyStore {
+    /// Begins an operation; only files may have to be waited for.
+    pub(crate) fn begin(&mut self, op: StorageOp) -> Begun {
+        match self {
+            Self::Files(store) => store.begin(op),
+            Self::Memory(store) => Begun::Answered(store.execute(op)),
+            Self::Other(store) => Begun::Answered(store.execute(op)),
+        }
+    }
+
+    /// The answer to a write whose sync came to this.
+    pub(crate) fn synced(&mut self, synced: Synced) -> Result<StorageReply, StorageError> {
+        match self {
+            Self::Files(store) => store.synced(synced),
+            Self::Memory(_) | Self::Other(_) => Ok(StorageReply::Written),
+        }
+    }
+
     /// Flushes and lets go.
     pub(crate) fn close(self) -> Result<(), StorageError> {
         match self {
             Self::Files(store) => store.close(),
             Self::Memory(_) | Self::Other(_) => Ok(()),
-        }
-    }
-}
-
-impl Store for AnyStore {
-    fn execute(&mut self, op: StorageOp) -> Result<StorageReply, StorageError> {
-        match self {
-            Self::Files(store) => store.execute(op),
-            Self::Memory(store) => store.execute(op),
-            Self::Other(store) => store.execute(op),
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::events::StoreEvent;
 use crate::hypercore::Hypercore;
 use crate::machine::Machine;
 use crate::options::{CoreOptions, Options};
-use crate::store::FileStore;
+use crate::store::{DurabilityLevel, FileStore};
 use crate::subscription::Subscription;
 use crate::swarm::wire::Wire;
 use crate::timer;
@@ -41,7 +41,20 @@ impl Corestore {
         let files = options.store.clone();
         let opening = tokio::task::spawn_blocking(move || FileStore::open(&path, &files));
         let store = opening.await.map_err(|_| OpenStoreError::RuntimeEnded)??;
-        Self::over(AnyStore::Files(Box::new(store)), &options)
+        Self::over_files(store, &options)
+    }
+
+    /// Over a file store that is open already, such as one on a disk of one's own. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// [`OpenStoreError::Entropy`] when the operating system gives no randomness.
+    pub fn over_files(store: FileStore, options: &Options) -> Result<Self, OpenStoreError> {
+        let power = store.durability() == DurabilityLevel::Power;
+        let opened = Self::over(AnyStore::Files(Box::new(store)), options)?;
+        if power {
+            opened.machine.start_committer();
+        }
+        Ok(opened)
     }
 
     /// A store that keeps nothing. Needs a tokio runtime.
@@ -140,6 +153,17 @@ impl Corestore {
             return Err(Ended::Closed(CloseReason::Violation(reason)));
         };
         self.start(wire, role, Some(split))
+    }
+
+    /// Replicates over a byte stream whose Noise handshake is made elsewhere: it begins at the secret-stream's header.
+    ///
+    /// # Errors
+    /// [`Ended`] when the store is closed.
+    pub fn replicate_split<S>(&self, stream: S, role: Role, split: Split) -> Result<Connection, Ended>
+    where
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
+        self.start(stream, role, Some(split))
     }
 
     fn start<S>(&self, stream: S, role: Role, split: Option<Split>) -> Result<Connection, Ended>

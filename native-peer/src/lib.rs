@@ -30,12 +30,14 @@
 
 mod any_store;
 mod blocks;
+mod committer;
 mod connection;
 mod corestore;
 mod download;
 mod error;
 mod events;
 mod extension;
+pub mod gateway;
 mod hypercore;
 pub mod keys;
 mod machine;

@@ -2,15 +2,17 @@
 //! out everything it asks for, and leaves. Only what must wait for peers or time waits, on a oneshot.
 
 use crate::any_store::AnyStore;
+use crate::committer::Committer;
 use crate::connection::Outgoing;
 use crate::events::{CoreEvent, StoreEvent, Told, translate};
 use crate::request::{Answer, Failure, Request};
+use crate::store::{Begun, Synced};
 use crate::subscription::{Publisher, Subscription};
 use corestore_core::corestore::{
     Config, ConnectionId, Corestore as Sans, Event, Input, Output, RequestId, Role, SessionId,
 };
 use corestore_core::crypto::DiscoveryKey;
-use corestore_core::storage::{StorageError, StorageOp, StorageReply, Store};
+use corestore_core::storage::{OpId, StorageError, StorageOp, StorageReply};
 use corestore_core::stream::Split;
 use corestore_core::time::Instant;
 use std::collections::HashMap;
@@ -32,6 +34,8 @@ struct State {
     machine: Sans,
     /// `None` once closed.
     store: Option<AnyStore>,
+    /// Waits for syncs; `None` when they are waited for in place.
+    committer: Option<Committer>,
     waiters: HashMap<RequestId, oneshot::Sender<Answer>>,
     /// Answers nobody waits for yet: those to the command that is just being given.
     answered: Vec<(RequestId, Answer)>,
@@ -64,6 +68,7 @@ impl Machine {
         let mut state = State {
             machine: Sans::new(config, seed, Instant::ZERO),
             store: Some(store),
+            committer: None,
             waiters: HashMap::new(),
             answered: Vec::new(),
             connections: HashMap::new(),
@@ -81,6 +86,23 @@ impl Machine {
             timer: Arc::new(Notify::new()),
             vacated: Notify::new(),
         })
+    }
+
+    /// From here on nobody waits for the disk in here.
+    pub(crate) fn start_committer(self: &Arc<Self>) {
+        self.lock().committer = Committer::start(self);
+    }
+
+    /// A write's sync is over.
+    pub(crate) fn synced(&self, op: OpId, synced: Synced) {
+        let now = self.now();
+        let mut state = self.lock();
+        let Some(store) = &mut state.store else { return };
+        let result = store.synced(synced);
+        state.machine.set_now(now);
+        state.machine.handle_input(now, Input::Stored { op, result });
+        self.finish(&mut state, now);
+        state.answered.clear();
     }
 
     /// Gives a command; its answer is there at once unless peers or time are needed.
@@ -206,6 +228,7 @@ impl Machine {
     pub(crate) fn shut(&self) -> Option<AnyStore> {
         let mut state = self.lock();
         let store = state.store.take()?;
+        state.committer = None;
         state.waiters.clear();
         state.cores.values_mut().for_each(Publisher::close);
         state.events.close();
@@ -274,8 +297,9 @@ impl State {
                     }
                 }
                 Output::Storage { op, request } => {
-                    let result = self.execute(request);
-                    self.machine.handle_input(now, Input::Stored { op, result });
+                    if let Some(result) = self.execute(op, request) {
+                        self.machine.handle_input(now, Input::Stored { op, result });
+                    }
                     if entered.elapsed() > LONG_ENOUGH {
                         self.deadline = Some(now);
                         break;
@@ -296,11 +320,20 @@ impl State {
         }
     }
 
-    fn execute(&mut self, request: StorageOp) -> Result<StorageReply, StorageError> {
-        match &mut self.store {
-            Some(store) => store.execute(request),
-            None => Err(StorageError::Broken("it was closed".to_owned())),
-        }
+    /// `None` when the committer answers later.
+    fn execute(&mut self, op: OpId, request: StorageOp) -> Option<Result<StorageReply, StorageError>> {
+        let Some(store) = &mut self.store else {
+            return Some(Err(StorageError::Broken("it was closed".to_owned())));
+        };
+        let syncing = match store.begin(request) {
+            Begun::Answered(answer) => return Some(answer),
+            Begun::Syncing(syncing) => syncing,
+        };
+        let here = match &self.committer {
+            Some(committer) => committer.sync(op, syncing).err()?,
+            None => syncing,
+        };
+        Some(store.synced(here.run()))
     }
 
     fn answer(

@@ -1,6 +1,6 @@
 //! How stores and cores are opened.
 
-use crate::store::StoreOptions;
+use crate::store::{DurabilityLevel, StoreOptions};
 use corestore_core::corestore::{Config, CoreName, OpenCore};
 use corestore_core::crypto::{CoreKey, DiscoveryKey};
 use corestore_core::manifest::Manifest;
@@ -38,6 +38,13 @@ impl Options {
     #[must_use]
     pub fn max_connections(mut self, count: usize) -> Self {
         self.max_connections = Some(count);
+        self
+    }
+
+    /// With this promise for what is acknowledged.
+    #[must_use]
+    pub fn durability(mut self, level: DurabilityLevel) -> Self {
+        self.store.durability = level;
         self
     }
 

@@ -56,7 +56,7 @@ impl Drop for Running {
 /// A writer, and its first line.
 fn writer(storage: &str) -> (Running, serde_json::Value) {
     let mut child = Command::new(PROGRAM)
-        .args(["write", "--storage", storage, "--tcp", "0", "--json"])
+        .args(["write", "--storage", storage, "--tcp", "0", "--json", "--no-swarm"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -118,10 +118,12 @@ fn what_is_wrong_is_one_sentence() {
 
     let busy = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = busy.local_addr().unwrap().port().to_string();
-    let said = sentence(&["write", "--storage", store, "--tcp", &port]);
+    let said = sentence(&["write", "--storage", store, "--no-swarm", "--tcp", &port]);
     assert!(said.contains(&port) && said.contains("in use"), "{said}");
 
-    assert!(bad(&["read", "abc", "--storage", store, "--tcp", "1"]).contains("is not a key"));
+    let nobody = sentence(&["write", "--storage", store, "--no-swarm"]);
+    assert!(nobody.contains("--tcp"), "{nobody}");
+    assert!(bad(&["read", "abc", "--storage", store, "--no-swarm", "--tcp", "1"]).contains("is not a key"));
     let short = bad(&["write", "--storage", store, "--offline", "--encryption-key", "abcd"]);
     assert!(short.contains("32 bytes"), "{short}");
     let wrong = sentence(&["write", "--storage", store, "--offline", "--encryption-key", SECRET]);
@@ -159,8 +161,8 @@ fn a_wrong_encryption_key_names_the_core() {
     let (running, first) = writer(text(folder.path()));
     let (key, at) = (first["key"].as_str().unwrap(), format!("127.0.0.1:{}", first["tcp"]));
     let copy = folder.path().join("copy");
-    let said =
-        sentence(&["read", key, "--storage", text(&copy), "--tcp", &at, "--encryption-key", SECRET, "--timeout", "60"]);
+    let options = ["--no-swarm", "--tcp", &at, "--encryption-key", SECRET, "--timeout", "60"];
+    let said = sentence(&[&["read", key, "--storage", text(&copy)][..], &options[..]].concat());
     assert!(said.contains(key) && !said.contains(SECRET), "{said}");
     drop(running);
 }
@@ -194,4 +196,20 @@ fn damage_is_found() {
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("damaged"), "{said}");
+}
+
+#[test]
+fn a_store_in_use_is_backed_up_and_the_backup_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (_writer, first) = writer(&path("store"));
+    for (name, more) in [("copied", None), ("linked", Some("--link"))] {
+        let arguments: Vec<String> =
+            ["backup", "--storage"].map(str::to_owned).into_iter().chain([path("store"), path(name)]).collect();
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).chain(more).collect();
+        assert!(good(&arguments, "").starts_with("whole: "));
+        assert!(good(&["verify", "--storage", &path(name)], "").starts_with("whole: 3 cores"));
+        assert!(good(&["ls", "--storage", &path(name), "--json"], "").contains(first["key"].as_str().unwrap()));
+        assert!(sentence(&arguments).contains("choose a new directory"));
+    }
 }

@@ -230,3 +230,36 @@ fn overwriting_a_record_for_ever_takes_bounded_room() {
     let stats = store.stats().unwrap();
     assert!(stats.log_bytes < 80_000 && stats.tree_bytes < 120_000, "{stats:?}");
 }
+
+/// Bytes of disk that the log's first segment takes beyond those it holds.
+fn room_ahead(folder: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = fs::metadata(folder.join("log/00000001")).unwrap();
+    (metadata.blocks() * 512).saturating_sub(metadata.len().next_multiple_of(4096))
+}
+
+#[test]
+fn room_ahead_of_the_log_is_given_back_by_closing_also_after_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path()).unwrap();
+    put(&mut store, 0, 10).unwrap();
+    assert!(fs::metadata(folder.path().join("log/00000001")).unwrap().len() < 4096);
+    // File systems that cannot reserve room have nothing to give back.
+    let ahead = room_ahead(folder.path());
+    assert!(ahead == 0 || ahead > 500 << 10, "{ahead}");
+    // A copy of what a killed process leaves, with the same room ahead.
+    let copy = tempfile::tempdir().unwrap();
+    let status = std::process::Command::new("cp").arg("-r").arg(folder.path().join(".")).arg(copy.path()).status();
+    assert!(status.unwrap().success());
+    let tail = fs::OpenOptions::new().write(true).open(copy.path().join("log/00000001")).unwrap();
+    let size = tail.metadata().unwrap().len();
+    if ahead > 0 {
+        let keep = rustix::fs::FallocateFlags::KEEP_SIZE;
+        rustix::fs::fallocate(&tail, keep, size, 1 << 20).unwrap();
+        assert!(room_ahead(copy.path()) > 500 << 10);
+    }
+    open(copy.path()).unwrap().close().unwrap();
+    assert!(room_ahead(copy.path()) <= 4096);
+    store.close().unwrap();
+    assert!(room_ahead(folder.path()) <= 4096);
+}

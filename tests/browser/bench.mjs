@@ -1,5 +1,5 @@
 // The browser's rows of the speed table, beside what raw IndexedDB writes reach in the same run. Not a test: it asserts
-// what arrived, never a time. `CORESTORE=… node bench.mjs [--rounds 3] [--json] [--profile FILE]`
+// what arrived, never a time. `CORESTORE=… node bench.mjs [--rounds 3] [--json] [--worker] [--profile FILE]`
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
@@ -8,14 +8,15 @@ import path from 'node:path'
 import process from 'node:process'
 import { once } from 'node:events'
 import { parseArgs } from 'node:util'
-import { openBrowser } from './lib/chromium.mjs'
+import { between, cpuTimes } from './lib/cpu.mjs'
+import { openMeasuredBrowser } from './lib/devtools.mjs'
 import { startWriter, temporaryFolder } from './lib/native.mjs'
 import { scenario } from './lib/scenario.mjs'
 import { PACKAGE, serveSite } from './lib/site.mjs'
-import { inPage } from './lib/workloads.mjs'
+import * as inPage from './lib/workloads.mjs'
 
 const { values: given } = parseArgs({
-  options: { rounds: { type: 'string', default: '3' }, json: { type: 'boolean' }, profile: { type: 'string' } }
+  options: { rounds: { type: 'string', default: '3' }, json: { type: 'boolean' }, worker: { type: 'boolean' }, profile: { type: 'string' } }
 })
 const ROUNDS = Number(given.rounds)
 const SIZES = [{ name: '20k × 1 KiB', count: 20_000, size: 1024 }, { name: '1k × 64 KiB', count: 1000, size: 65_536 }]
@@ -25,11 +26,11 @@ const rows = []
 
 await scenario(async () => {
   const { origin } = await serveSite(PACKAGE)
-  const context = await openBrowser()
+  const browser = await openMeasuredBrowser()
   for (const workload of SIZES) {
     const writer = await preloaded(workload)
     for (let round = 0; round < ROUNDS; round++) {
-      await measure(context, origin, { ...workload, url: writer.url, key: writer.other[1] }, round)
+      await measure(browser, origin, workload, writer, round)
     }
     await writer.stop()
   }
@@ -50,31 +51,50 @@ async function preloaded ({ count, size }) {
 }
 
 /** One round: raw writes, then ours, each in a page of its own. */
-async function measure (context, origin, workload, round) {
-  const raw = await run(context, origin, 'raw', workload)
-  const ours = await run(context, origin, 'ours', workload, round === 0 ? given.profile : undefined)
+async function measure (browser, origin, workload, writer, round) {
+  const raw = await rawRound(browser, origin, workload, writer)
+  const ours = await ourRound(browser, origin, workload, writer, round)
   assert.equal(ours.stored, workload.count, 'every block is stored')
   rows.push({ workload: workload.name, round, raw, ours })
   if (given.json) console.log(JSON.stringify(rows.at(-1)))
 }
 
-async function run (context, origin, what, workload, profile) {
-  const page = await context.newPage()
-  page.on('pageerror', (error) => console.error('the page threw:', error))
-  await page.goto(`${origin}/package.json`)
-  const cdp = await context.newCDPSession(page)
-  if (profile) {
-    await cdp.send('Profiler.enable')
-    await cdp.send('Profiler.setSamplingInterval', { interval: 500 })
-    await cdp.send('Profiler.start')
-  }
-  const result = await page.evaluate(inPage, { what, ...workload })
-  if (profile) await writeFile(`${workload.size}-${profile}`, JSON.stringify((await cdp.send('Profiler.stop')).profile))
-  await cdp.send('Performance.enable')
-  const { metrics } = await cdp.send('Performance.getMetrics')
-  result.heap = metrics.find((metric) => metric.name === 'JSHeapUsedSize').value
+async function rawRound (browser, origin, workload, writer) {
+  const page = await browser.open(`${origin}/package.json`)
+  await page.evaluate(inPage.prepare)
+  await page.evaluate(inPage.rawOpen)
+  const before = await cpuTimes(browser, writer.pid)
+  const write = await page.evaluate(inPage.rawWrites, workload)
+  const cpu = between(before, await cpuTimes(browser, writer.pid))
+  const strict = await page.evaluate(inPage.rawStrict, { appends: APPENDS })
   await page.close()
-  return result
+  return { write, strict, cpu }
+}
+
+async function ourRound (browser, origin, workload, writer, round) {
+  const where = { url: writer.url, key: writer.other[1], worker: given.worker }
+  const page = await browser.open(`${origin}/package.json`)
+  await page.evaluate(inPage.prepare)
+  const first = await page.evaluate(inPage.firstBlock, where)
+  await page.evaluate(inPage.settle)
+  const profiled = given.profile !== undefined && round === 0
+  if (profiled) await startProfile(page)
+  const before = await cpuTimes(browser, writer.pid)
+  const bulk = await page.evaluate(inPage.download, workload)
+  const cpu = between(before, await cpuTimes(browser, writer.pid))
+  if (profiled) await writeFile(`${workload.size}-${given.profile}`, JSON.stringify((await page.tell('Profiler.stop')).profile))
+  const others = await page.evaluate(inPage.readsAndAppends, { ...workload, reads: READS, appends: APPENDS })
+  const wasm = await page.evaluate(inPage.finish, where)
+  await page.tell('Performance.enable')
+  const { metrics } = await page.tell('Performance.getMetrics')
+  await page.close()
+  return { first, ...bulk, ...others, cpu, wasm, heap: metrics.find((metric) => metric.name === 'JSHeapUsedSize').value }
+}
+
+async function startProfile (page) {
+  await page.tell('Profiler.enable')
+  await page.tell('Profiler.setSamplingInterval', { interval: 500 })
+  await page.tell('Profiler.start')
 }
 
 function print () {
@@ -85,6 +105,10 @@ function print () {
     say('raw IndexedDB writes, packed', of.map((row) => row.raw.write), rate)
     say('bulk download, stored', of.map((row) => row.ours.download), rate)
     say('  as a part of raw', of.map((row) => row.raw.write / row.ours.download), (part) => part.toFixed(2))
+    for (const [who, title] of [['raw', 'raw'], ['ours', 'download']]) {
+      const kinds = [...new Set(of.flatMap((row) => Object.keys(row[who].cpu)))]
+      for (const kind of kinds) say(`  CPU of ${title}: ${kind.split('.')[0]}`, of.map((row) => row[who].cpu[kind] ?? 0), (seconds) => `${Math.round(seconds * 1000)} ms`)
+    }
     say('first block after load', of.map((row) => row.ours.first), (seconds) => `${Math.round(seconds * 1000)} ms`)
     for (const [key, title] of [['sequential', 'get, in order'], ['random', 'get, at random'], ['random64', 'get, at random, 64 in flight']]) {
       say(title, of.map((row) => row.ours[key]), (seconds) => `${Math.round(READS / seconds)}/s`)

@@ -28,7 +28,7 @@ await scenario(async () => {
 
   // The reader needs somebody to dial; whom it dials knows nothing of the page's cores.
   const writer = await startWriter(folder)
-  const native = startProgram(process.env.CORESTORE, ['read', key, '--json', '--storage', path.join(folder, 'native'), '--tcp',
+  const native = startProgram(process.env.CORESTORE, ['read', key, '--json', '--no-swarm', '--storage', path.join(folder, 'native'), '--tcp',
     `127.0.0.1:${writer.tcp}`, '--serve', '127.0.0.1:0', '--serve-ws', '127.0.0.1:0'])
   const served = await native.next('its WebSocket’s port', (event) => event.event === 'serving' && event.ws)
   const { tcp } = await native.next('its TCP port', (event) => event.event === 'serving' && event.tcp)

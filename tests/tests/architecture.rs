@@ -106,6 +106,23 @@ fn lib_and_mod_only_list() {
 }
 
 #[test]
+fn no_test_or_script_joins_the_public_network() {
+    let folders = ["native-peer/tests", "tests/tests", "tests/browser", "xtask/src"];
+    let files: Vec<PathBuf> = folders.iter().flat_map(|folder| files(&root().join(folder), &["rs", "mjs"])).collect();
+    assert!(files.len() > 30, "the folders are there");
+    let starts = ["[\"write\"", "[\"read\"", "['write'", "['read'"];
+    let tame = ["no-swarm", "bootstrap", "offline"];
+    for path in files.iter().filter(|path| !path.ends_with("architecture.rs")) {
+        let text = read(path);
+        let lines: Vec<&str> = text.lines().collect();
+        for (at, line) in lines.iter().enumerate().filter(|(_, line)| starts.iter().any(|start| line.contains(start))) {
+            let near = lines[at.saturating_sub(3)..lines.len().min(at + 3)].join("\n");
+            assert!(tame.iter().any(|word| near.contains(word)), "{}:{}: {line}", path.display(), at + 1);
+        }
+    }
+}
+
+#[test]
 fn the_reader_of_imports_sees_every_kind() {
     let file = |path: &str, text: &str| CoreFile::new(PathBuf::from(path), text.to_owned());
     let faults = |path: &str, text: &str| upward_imports(&file(path, text)).len();
@@ -273,8 +290,13 @@ fn all_sources() -> Vec<PathBuf> {
     CRATES.iter().flat_map(|name| sources(&root().join(name))).collect()
 }
 
-/// The Rust files below a folder, without what was built or installed there.
+/// The Rust files below a folder.
 fn sources(folder: &Path) -> Vec<PathBuf> {
+    files(folder, &["rs"])
+}
+
+/// The files below a folder whose names end so, without what was built or installed there.
+fn files(folder: &Path, extensions: &[&str]) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut folders = Vec::from([folder.to_owned()]);
     while let Some(folder) = folders.pop() {
@@ -282,7 +304,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
             let (path, name) = (entry.path(), entry.file_name());
             if path.is_dir() && name != "target" && name != "node_modules" {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
+            } else if path.extension().is_some_and(|end| extensions.iter().any(|extension| end == *extension)) {
                 files.push(path);
             }
         }

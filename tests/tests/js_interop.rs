@@ -23,7 +23,7 @@ struct Writer {
 
 impl Writer {
     fn ours(storage: &Path, more: &[&str]) -> Self {
-        let arguments = ["write", "--storage", text(storage), "--tcp", "0", "--json"];
+        let arguments = ["write", "--storage", text(storage), "--tcp", "0", "--json", "--no-swarm"];
         Self::of(ours(&[&arguments, more].concat()))
     }
 
@@ -61,7 +61,7 @@ fn ours(arguments: &[&str]) -> Process {
 
 fn our_reader(storage: &Path, key: &str, port: &str, more: &[&str]) -> Process {
     let at = format!("127.0.0.1:{port}");
-    let arguments = ["read", key, "--storage", text(storage), "--tcp", &at, "--json", "--quiet-values"];
+    let arguments = ["read", key, "--storage", text(storage), "--tcp", &at, "--json", "--no-swarm", "--quiet-values"];
     ours(&[&arguments, more].concat())
 }
 
@@ -231,7 +231,8 @@ fn a_writer_that_restarts_goes_on_and_its_reader_finds_it_again() {
     assert_eq!(read(&mut reader, 1), writer.acknowledged(1));
     writer.process.terminate();
     assert!(writer.process.wait().success());
-    let mut again = Writer::of(ours(&["write", "--storage", text(a.path()), "--tcp", &writer.port, "--json"]));
+    let mut again =
+        Writer::of(ours(&["write", "--storage", text(a.path()), "--tcp", &writer.port, "--json", "--no-swarm"]));
     assert_eq!((&again.key, &again.others), (&writer.key, &writer.others));
     again.process.say("after the restart");
     let read = read(&mut reader, 1);

@@ -26,7 +26,7 @@ fn nothing_acknowledged_is_lost_and_nobody_sees_a_fork() {
     let mut readers: Vec<Process> = Vec::new();
     let mut port = String::from("0");
     for round in 0..=kills {
-        let mut writer = start(&["write", "--storage", &path("a"), "--tcp", &port, "--json"]);
+        let mut writer = start(&["write", "--storage", &path("a"), "--tcp", &port, "--json", "--no-swarm"]);
         let first = writer.line();
         port = first["tcp"].to_string();
         let stored = lengths(&first);
@@ -36,7 +36,8 @@ fn nothing_acknowledged_is_lost_and_nobody_sees_a_fork() {
         assert!(first["forks"].as_object().unwrap().values().all(|fork| *fork == 0), "round {round}: {first}");
         if readers.is_empty() {
             let (key, at) = (first["key"].as_str().unwrap(), format!("127.0.0.1:{port}"));
-            let arguments = ["read", key, "--storage", &path("b"), "--tcp", &at, "--json", "--quiet-values"];
+            let arguments =
+                ["read", key, "--storage", &path("b"), "--tcp", &at, "--json", "--no-swarm", "--quiet-values"];
             readers.push(start(&arguments));
             readers.push(js_peer("reader.mjs", &["--storage", &path("c"), "--key", key, "--port", &port]));
         }

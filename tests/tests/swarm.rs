@@ -113,3 +113,18 @@ fn our_reader_finds_a_js_writer_on_their_network() {
     writer.say(&json!({ "append": values }).to_string());
     assert_eq!(read(&mut reader, 3).len(), 3);
 }
+
+#[test]
+fn a_node_relays_under_a_key_that_it_keeps() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("relay");
+    let mut keys = Vec::new();
+    for _ in 0..2 {
+        let port = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+        let mut node = ours(&["node", "--host", "127.0.0.1", "--port", &port, "--relay", text(&file), "--json"]);
+        keys.push(node.line()["relay"].as_str().unwrap().to_owned());
+        node.terminate();
+        assert!(node.wait().success());
+    }
+    assert_eq!((keys[0].len(), &keys[0]), (64, &keys[1]));
+}

@@ -25,6 +25,7 @@ const USAGE: &str = "cargo xtask <command>
   vectors DIR      the golden-vector checks on another folder of the same layout
   bench            our workloads and the npm stack's in one run, interleaved, with the machine's limits
                    [--json] [--quick] [--rounds N] [append get open replicate live many fan-out sparse proofs]
+  bench browser    the browser's rows in headless Chromium, beside raw IndexedDB [--json] [--rounds N]
 
 What a command needs and this machine lacks is installed, with a line that says what and why.";
 
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         ["wasm"] => wasm::run(),
         ["www"] => www::run(),
         ["vectors", folder] => vectors::run(folder),
+        ["bench", "browser", words @ ..] => bench::run_browser(words),
         ["bench", words @ ..] => bench::run(words),
         _ => {
             println!("{USAGE}");

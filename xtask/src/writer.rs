@@ -27,7 +27,9 @@ impl Writer {
     pub(crate) fn start(storage: &Path) -> Result<Self, String> {
         run_command(Command::new("cargo").args(["build", "--release", "--quiet", "--package", "corestore-peer"]))?;
         let mut command = Command::new(project::path("target/release/corestore"));
-        command.args(["write", "--json", "--tcp", "127.0.0.1:0", "--ws", "127.0.0.1:0", "--storage"]).arg(storage);
+        command
+            .args(["write", "--json", "--no-swarm", "--tcp", "127.0.0.1:0", "--ws", "127.0.0.1:0", "--storage"])
+            .arg(storage);
         let mut running = Running::start(command.stdin(Stdio::piped()).stdout(Stdio::piped()))?;
         let stdin = running.0.stdin.take().ok_or("the writer has no stdin")?;
         let stdout = running.0.stdout.take().ok_or("the writer has no stdout")?;

@@ -32,6 +32,8 @@ pub enum Output {
         peer: PublicKey,
         /// Nodes that may reach it.
         relay_addresses: Vec<SocketAddrV4>,
+        /// No hole could be punched before: use a blind relay.
+        relay: bool,
     },
     /// End a connection, or stop trying. No [`Hyperswarm::closed`] is expected.
     Close(LinkId),
@@ -271,6 +273,13 @@ impl Hyperswarm {
         self.dial();
     }
 
+    /// A connection could not be made, because no hole can be punched: a blind relay helps, and soon.
+    pub fn unpunchable(&mut self, now: Instant, link: LinkId) {
+        let key = self.by_link.get(&link).copied();
+        key.and_then(|key| self.peers.get_mut(&key)).into_iter().for_each(Peer::needs_relay);
+        self.closed(now, link);
+    }
+
     /// Does what is due at `now`.
     pub fn handle_deadline(&mut self, now: Instant) {
         while let Some((at, key)) = self.retries.first().copied().filter(|(at, _)| *at <= now) {
@@ -374,8 +383,9 @@ impl Hyperswarm {
                 continue;
             }
             let link = self.link(key, true);
-            let relay_addresses = self.peers.get(&key).map(|peer| peer.relay_addresses.clone()).unwrap_or_default();
-            self.outputs.push_back(Output::Connect { link, peer: key, relay_addresses });
+            let known = self.peers.get(&key).map(|peer| (peer.relay_addresses.clone(), peer.relay));
+            let (relay_addresses, relay) = known.unwrap_or_default();
+            self.outputs.push_back(Output::Connect { link, peer: key, relay_addresses, relay });
         }
         self.queue.extend(held);
     }
@@ -525,6 +535,18 @@ mod tests {
         assert!(pauses[8] >= 600);
         swarm.found(TOPIC, vec![record(2)]);
         assert!(pause(&mut swarm) >= 600, "with a peer nothing is in a hurry");
+    }
+
+    #[test]
+    fn a_peer_no_hole_leads_to_is_dialled_by_a_relay_soon() {
+        let mut swarm = swarm(1);
+        swarm.found(TOPIC, vec![record(2)]);
+        let Some(Output::Connect { link, relay: false, .. }) = swarm.poll_output() else { panic!("dialled") };
+        swarm.unpunchable(Instant::ZERO, link);
+        let again = swarm.deadline().unwrap();
+        assert!(again <= Instant::ZERO.after(Duration::from_secs(2)), "{again:?}");
+        swarm.handle_deadline(again);
+        assert!(matches!(swarm.poll_output(), Some(Output::Connect { relay: true, .. })));
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub(super) struct Peer {
     pub(super) queued: Option<(Priority, u64)>,
     /// When it enters the queue again.
     pub(super) retry_at: Option<Instant>,
+    /// No hole leads there: only a blind relay helps.
+    pub(super) relay: bool,
     priority: Priority,
     /// A connection we made to it came about once.
     proven: bool,
@@ -46,6 +48,7 @@ impl Peer {
             explicit: false,
             queued: None,
             retry_at: None,
+            relay: false,
             priority: Priority::Normal,
             proven: false,
             client: false,
@@ -72,6 +75,13 @@ impl Peer {
     /// It called us.
     pub(super) fn called(&mut self) {
         self.client = false;
+    }
+
+    /// No hole could be punched: what failed counts no more, by a relay it may succeed.
+    pub(super) fn needs_relay(&mut self) {
+        if !core::mem::replace(&mut self.relay, true) {
+            (self.attempts, self.proven) = (0, true);
+        }
     }
 
     /// A connection we made or tried to make is over.

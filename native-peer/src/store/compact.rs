@@ -3,6 +3,7 @@
 
 use super::fault::Fault;
 use super::file_store::FileStore;
+use super::index::checkpoint::Sizes;
 use super::log::entry::{self, HEADER_BYTES, Header};
 use super::log::segment::{self, Kind};
 use super::log::window::Window;
@@ -28,11 +29,10 @@ struct Emptying {
 
 impl FileStore {
     /// Picks the segment with the least live bytes, when it is mostly dead.
-    pub(super) fn choose_compaction(&mut self) {
+    pub(super) fn choose_compaction(&mut self, sizes: &Sizes) {
         if self.compaction.current.is_some() {
             return;
         }
-        let Ok(sizes) = segment::list(self.disk.as_ref(), Kind::Log) else { return };
         let base = &self.reading.base;
         self.compaction.done.retain(|number| sizes.contains_key(number));
         let live = |number: &u32| base.usage.log.get(number).copied().unwrap_or_default();
@@ -92,12 +92,12 @@ impl FileStore {
 
     /// Empties every mostly dead segment; true when there was any.
     pub(super) fn compact_all(&mut self) -> Result<bool, Fault> {
-        self.choose_compaction();
+        self.choose_compaction(&segment::list(self.disk.as_ref(), Kind::Log)?);
         let mut any = false;
         while self.compaction.current.is_some() {
             any = true;
             while self.compact_step()? {}
-            self.choose_compaction();
+            self.choose_compaction(&segment::list(self.disk.as_ref(), Kind::Log)?);
         }
         Ok(any)
     }

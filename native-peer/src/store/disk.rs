@@ -62,7 +62,10 @@ pub trait DiskFile: Debug + Send + Sync {
     /// Those of the operating system.
     fn write_at(&self, offset: u64, parts: &mut [IoSlice<'_>]) -> io::Result<()>;
 
-    /// Cuts the file.
+    /// Asks for room on the disk up to byte `end`, past the file's own end, which stays as it is. Only a hint.
+    fn reserve(&self, _end: u64) {}
+
+    /// Cuts the file, and gives back what was reserved past its new end.
     ///
     /// # Errors
     /// Those of the operating system.
@@ -95,6 +98,11 @@ impl Directory {
         }
         let lock = lock(&path.join(LOCK), read_only)?;
         Ok(Self { path: path.to_path_buf(), read_only, _lock: lock })
+    }
+
+    /// The directory whoever has it open; nothing of it may be written then.
+    pub(super) fn unlocked(path: &Path) -> Self {
+        Self { path: path.to_path_buf(), read_only: false, _lock: None }
     }
 }
 
@@ -189,6 +197,15 @@ impl DiskFile for PlainFile {
             }
         }
         Ok(())
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn reserve(&self, end: u64) {
+        let Ok(size) = self.size() else { return };
+        if let Some(more) = end.checked_sub(size).filter(|more| *more > 0) {
+            // A file system that cannot, or a full disk, is met by the write itself.
+            let _ = rustix::fs::fallocate(&self.0, rustix::fs::FallocateFlags::KEEP_SIZE, size, more);
+        }
     }
 
     fn set_size(&self, size: u64) -> io::Result<()> {

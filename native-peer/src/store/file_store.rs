@@ -4,10 +4,10 @@ use super::compact::Compaction;
 use super::disk::{Directory, Disk};
 use super::error::OpenError;
 use super::fault::Fault;
-use super::index::checkpoint::{self, Checkpoint, Job};
+use super::index::checkpoint::{self, Checkpoint, Job, Sizes};
 use super::index::overlay::Touched;
 use super::log::segment::{self, Kind};
-use super::log::{LogPosition, LogWriter, Replay, replay};
+use super::log::{LogPosition, LogWriter, Replay, Unsynced, replay};
 use super::options::{DurabilityLevel, StoreOptions};
 use super::reading::Reading;
 use corestore_core::storage::{Durability, StorageError, StorageOp, StorageReply, Store, WriteBatch, WriteOp};
@@ -27,7 +27,7 @@ pub struct FileStore {
     pub(super) compaction: Compaction,
     /// The checkpoint of the frozen changes; kept until it is done.
     job: Option<Arc<Job>>,
-    running: Option<JoinHandle<Result<Checkpoint, Fault>>>,
+    running: Option<JoinHandle<Result<(Checkpoint, Sizes), Fault>>>,
     /// Bytes of the log since the changes were last frozen.
     log_bytes: u64,
     dropped_bytes: u64,
@@ -51,6 +51,28 @@ pub struct StoreStats {
     pub dirty_bytes: u64,
     /// Bytes at the log's end that opening found never fully written, and dropped.
     pub dropped_bytes: u64,
+}
+
+/// How an operation stands.
+#[derive(Debug)]
+pub(crate) enum Begun {
+    Answered(Result<StorageReply, StorageError>),
+    Syncing(Syncing),
+}
+
+/// A write that waits for the disk; any thread may do the waiting.
+#[derive(Debug)]
+pub(crate) struct Syncing(Arc<Unsynced>);
+
+/// What a sync came to.
+#[derive(Debug)]
+pub(crate) struct Synced(Result<(), Fault>);
+
+impl Syncing {
+    /// Waits until the write survives a power cut, and all that were written before.
+    pub(crate) fn run(&self) -> Synced {
+        Synced(self.0.sync())
+    }
 }
 
 impl FileStore {
@@ -101,15 +123,18 @@ impl FileStore {
         })
     }
 
+    /// What the answer to a durable write promises.
+    pub fn durability(&self) -> DurabilityLevel {
+        self.options.durability
+    }
+
     /// Makes everything written so far survive a power cut.
     ///
     /// # Errors
     /// [`StorageError::Broken`] when the disk refuses.
     pub fn sync(&mut self) -> Result<(), StorageError> {
         self.usable()?;
-        // What was set aside for a checkpoint may not be synced yet.
-        let aside = self.job.as_ref().map_or(Ok(()), |job| job.unsynced.sync());
-        let synced = aside.and_then(|()| self.log.as_mut().map_or(Ok(()), LogWriter::sync));
+        let synced = self.log.as_mut().map_or(Ok(()), |log| log.take_unsynced().sync());
         synced.map_err(|fault| self.fail(&fault))
     }
 
@@ -158,10 +183,35 @@ impl FileStore {
         })
     }
 
-    fn write(&mut self, batch: WriteBatch) -> Result<(), StorageError> {
+    /// Begins an operation. Only a write that has to be synced is not answered at once: others may follow it, and are
+    /// answered before it, while [`Syncing::run`] waits for the disk; then [`FileStore::synced`] answers it.
+    pub(crate) fn begin(&mut self, op: StorageOp) -> Begun {
+        let told = |fault: Fault| fault.to_storage_error();
+        let answer = match op {
+            StorageOp::Read(batch) => self.reading.read(&batch).map(StorageReply::Read).map_err(told),
+            StorageOp::Scan(scan) => {
+                let scanned = self.reading.scan(&scan).map_err(told);
+                scanned.map(|(rows, more)| StorageReply::Scanned { rows, more })
+            }
+            StorageOp::Write(batch) => match self.write(batch) {
+                Ok(Some(unsynced)) => return Begun::Syncing(Syncing(unsynced)),
+                Ok(None) => Ok(StorageReply::Written),
+                Err(error) => Err(error),
+            },
+        };
+        Begun::Answered(answer)
+    }
+
+    /// The answer to a write whose sync came to this.
+    pub(crate) fn synced(&mut self, synced: Synced) -> Result<StorageReply, StorageError> {
+        synced.0.map(|()| StorageReply::Written).map_err(|fault| self.fail(&fault))
+    }
+
+    /// Gives what must be synced before the write is answered, if anything.
+    fn write(&mut self, batch: WriteBatch) -> Result<Option<Arc<Unsynced>>, StorageError> {
         self.usable()?;
         if batch.ops.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         if let Some(length) = too_long(&batch.ops) {
             let why = format!("a record's key of {length} bytes is too long; use at most {LONGEST_KEY}");
@@ -169,12 +219,11 @@ impl FileStore {
         }
         self.make_room()?;
         self.append(batch.ops)?;
-        if batch.durability == Durability::Durable && self.options.durability == DurabilityLevel::Power {
-            self.sync()?;
-        }
-        // What follows concerns later writes: this one is done.
+        let synced = batch.durability == Durability::Durable && self.options.durability == DurabilityLevel::Power;
+        let unsynced = self.log.as_mut().filter(|_| synced).map(LogWriter::take_unsynced);
+        // What follows concerns later writes: this one is in the log.
         self.after_write();
-        Ok(())
+        Ok(unsynced)
     }
 
     /// Adds operations to the log, then to what reads see.
@@ -247,7 +296,7 @@ impl FileStore {
             base: Arc::clone(&self.reading.base),
             changes,
             log: log.end(),
-            unsynced: Arc::new(log.take_unsynced()),
+            unsynced: log.take_unsynced(),
             segment_bytes: self.options.tree_segment_bytes,
         }));
     }
@@ -267,8 +316,8 @@ impl FileStore {
             (None, Some(job)) if wait => job.run(),
             (None, _) => return Ok(()),
         };
-        let checkpoint = match result {
-            Ok(checkpoint) => checkpoint,
+        let (checkpoint, sizes) = match result {
+            Ok(done) => done,
             Err(fault) => return Err(self.fail(&fault)).or_else(|error| later(error, wait)),
         };
         self.reading.base = Arc::new(checkpoint);
@@ -276,7 +325,7 @@ impl FileStore {
         self.job = None;
         self.reading.pager.close();
         self.reading.log.close();
-        self.choose_compaction();
+        self.choose_compaction(&sizes);
         Ok(())
     }
 
@@ -306,21 +355,18 @@ impl FileStore {
         if let Some(running) = self.running.take() {
             drop(running.join());
         }
-        self.log = None;
+        if let Some(log) = self.log.take() {
+            log.release();
+        }
         result
     }
 }
 
 impl Store for FileStore {
     fn execute(&mut self, op: StorageOp) -> Result<StorageReply, StorageError> {
-        let told = |fault: Fault| fault.to_storage_error();
-        match op {
-            StorageOp::Read(batch) => self.reading.read(&batch).map(StorageReply::Read).map_err(told),
-            StorageOp::Scan(scan) => {
-                let (rows, more) = self.reading.scan(&scan).map_err(told)?;
-                Ok(StorageReply::Scanned { rows, more })
-            }
-            StorageOp::Write(batch) => self.write(batch).map(|()| StorageReply::Written),
+        match self.begin(op) {
+            Begun::Answered(answer) => answer,
+            Begun::Syncing(syncing) => self.synced(syncing.run()),
         }
     }
 }

@@ -8,6 +8,7 @@
     allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")
 )]
 
+mod backup;
 mod check;
 mod compact;
 pub mod disk;
@@ -20,7 +21,9 @@ mod options;
 mod reading;
 mod units;
 
+pub use backup::{Backup, BackupError, BackupFiles, backup};
 pub use check::{CheckReport, DamagedPlace};
 pub use error::OpenError;
+pub(crate) use file_store::{Begun, Synced, Syncing};
 pub use file_store::{FileStore, StoreStats};
 pub use options::{DurabilityLevel, StoreOptions};

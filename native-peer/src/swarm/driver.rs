@@ -1,6 +1,7 @@
 //! The driver of a swarm: the [`Hyperswarm`] machine over a [`Member`] of HyperDHT. It holds no protocol.
 
-use super::hyperdht::{ConnectSettings, Event, ServerId, ServerSettings};
+use super::dht_rpc;
+use super::hyperdht::{self, ConnectError, ConnectSettings, Event, NodeEvent, ServerId, ServerSettings};
 use super::hyperswarm::{Admission, Config, Hyperswarm, JoinOptions, LinkId, Output, Status};
 use super::member::{Member, MemberListener, MemberOptions};
 use super::udx_stream::Grip;
@@ -11,7 +12,6 @@ use corestore_core::dht::PeerRecord;
 use corestore_core::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::SocketAddrV4;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -29,6 +29,8 @@ pub struct SwarmOptions {
     pub config: Config,
     /// Seed (32 bytes, a secret) of the key pair others see; random when not given.
     pub identity: Option<[u8; 32]>,
+    /// The key of a blind relay, for peers that no hole leads to, and while our NAT shows every one another port.
+    pub relay_through: Option<PublicKey>,
     /// Whom to let in, beside bans; everybody when not given.
     pub admit: Option<AdmitPeer>,
 }
@@ -72,12 +74,25 @@ enum Command {
     Resume,
     Found(Hash, Vec<PeerRecord>),
     Refreshed(Hash),
-    Made(LinkId, Option<Wire>),
+    Made(LinkId, Result<Wire, ConnectError>),
     Closed(LinkId),
     Unannounced,
     Status(oneshot::Sender<Status>),
     Flush(oneshot::Sender<()>),
     Close(oneshot::Sender<()>),
+}
+
+/// Counters since the start, and figures of this moment, of every layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SwarmStats {
+    /// Topics, peers, connections.
+    pub swarm: Status,
+    /// Connections, stage by stage.
+    pub dht: hyperdht::Stats,
+    /// Requests and queries.
+    pub node: dht_rpc::Stats,
+    /// Events that somebody did not take in time.
+    pub dropped_events: u64,
 }
 
 impl Swarm {
@@ -98,6 +113,7 @@ impl Swarm {
             machine: Hyperswarm::new(options.config, public_key, derived(b"swarm")),
             member: member.clone(),
             key_pair,
+            relay_through: options.relay_through,
             admit: options.admit.unwrap_or_else(|| Arc::new(|_| true)),
             banned: Arc::default(),
             commands: commands.downgrade(),
@@ -164,6 +180,13 @@ impl Swarm {
         self.ask(Command::Status).await.unwrap_or_default()
     }
 
+    /// Counters and figures of every layer.
+    pub async fn stats(&self) -> SwarmStats {
+        let swarm = self.status().await;
+        let (dht, node) = self.member.act(|dht, _| (dht.stats(), dht.node().stats()));
+        SwarmStats { swarm, dht, node, dropped_events: self.member.dropped_events() }
+    }
+
     /// Waits until every topic was looked up and every peer found was tried.
     pub async fn flush(&self) {
         self.ask(Command::Flush).await;
@@ -208,6 +231,7 @@ struct Driver {
     machine: Hyperswarm,
     member: Member,
     key_pair: KeyPair,
+    relay_through: Option<PublicKey>,
     admit: AdmitPeer,
     banned: Arc<Mutex<BTreeSet<PublicKey>>>,
     commands: mpsc::WeakUnboundedSender<Command>,
@@ -245,6 +269,7 @@ impl Hold {
 
 impl Driver {
     async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+        let mut events = self.member.events();
         self.member.bootstrapped().await;
         loop {
             self.carry_out();
@@ -254,6 +279,7 @@ impl Driver {
                     Some(command) => self.obey(command),
                     None => return,
                 },
+                Some(event) = events.recv() => self.hear(&event),
                 wire = accept(&mut self.listener) => match wire {
                     Some(wire) => self.called(wire),
                     None => self.listener = None,
@@ -265,6 +291,13 @@ impl Driver {
 
     fn now(&self) -> Instant {
         Instant::from_micros(u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// Another network, or one that answers again: whoever was not found before may be found now.
+    fn hear(&mut self, event: &Event) {
+        if matches!(event, Event::Node(NodeEvent::NetworkChanged | NodeEvent::Online(true))) {
+            self.machine.refresh_all();
+        }
     }
 
     fn obey(&mut self, command: Command) {
@@ -297,8 +330,12 @@ impl Driver {
             }
             Command::Found(topic, peers) => self.machine.found(topic, peers),
             Command::Refreshed(topic) => self.machine.refreshed(now, topic),
-            Command::Made(link, Some(wire)) => self.connected(link, wire),
-            Command::Made(link, None) | Command::Closed(link) => {
+            Command::Made(link, Ok(wire)) => self.connected(link, wire),
+            Command::Made(link, Err(error)) if self.relay_through.is_some() && error.wants_relay() => {
+                self.links.remove(&link);
+                self.machine.unpunchable(now, link);
+            }
+            Command::Made(link, Err(_)) | Command::Closed(link) => {
                 self.links.remove(&link);
                 self.machine.closed(now, link);
             }
@@ -319,7 +356,11 @@ impl Driver {
                 Output::Lookup(topic) => self.query(topic, false),
                 Output::Announce(topic) => self.query(topic, true),
                 Output::Unannounce(topic) => self.unannounce(topic),
-                Output::Connect { link, peer, relay_addresses } => self.connect(link, peer, relay_addresses),
+                Output::Connect { link, peer, relay_addresses, relay } => {
+                    let randomized = || self.member.act(|dht, _| dht.node().is_randomized());
+                    let relay_through = self.relay_through.filter(|_| relay || randomized());
+                    self.connect(link, peer, ConnectSettings { relay_addresses, relay_through, ..Default::default() });
+                }
                 Output::Close(link) => self.links.remove(&link).into_iter().for_each(Hold::end),
             }
         }
@@ -364,7 +405,12 @@ impl Driver {
             let lets_in = move |key: &PublicKey| {
                 !banned.lock().unwrap_or_else(PoisonError::into_inner).contains(key) && admit(key)
             };
-            let settings = ServerSettings { admit: Box::new(move |key, _, _| lets_in(key)), ..Default::default() };
+            let settings = ServerSettings {
+                admit: Box::new(move |key, _, _| lets_in(key)),
+                relay_through: self.relay_through,
+                relay_only_if_random: true,
+                ..Default::default()
+            };
             let listener = self.member.listen(&self.key_pair, settings)?;
             let (sender, announced) = watch::channel(false);
             tokio::spawn(watch_announcing(events, listener.id(), sender));
@@ -383,17 +429,16 @@ impl Driver {
         });
     }
 
-    fn connect(&mut self, link: LinkId, peer: PublicKey, relay_addresses: Vec<SocketAddrV4>) {
+    fn connect(&mut self, link: LinkId, peer: PublicKey, settings: ConnectSettings) {
         if !(self.admit)(&peer) {
             self.machine.ban(peer, true);
             return;
         }
-        let settings = ConnectSettings { relay_addresses, ..ConnectSettings::default() };
         let connecting = self.member.start_connect(&self.key_pair, peer, settings);
         let commands = self.commands.clone();
         let task = tokio::spawn(async move {
-            let wire = connecting.done().await.ok();
-            tell(&commands, Command::Made(link, wire));
+            let made = connecting.done().await;
+            tell(&commands, Command::Made(link, made));
         });
         self.links.insert(link, Hold::Trying(task));
     }

@@ -4,7 +4,7 @@ mod dial;
 mod listen;
 mod tcp;
 mod upgrade;
-mod websocket;
+pub(crate) mod websocket;
 
 pub use dial::{DialError, DialState, Dialer};
 pub use listen::{ListenError, Listener};

@@ -42,7 +42,7 @@ fn config() -> WebSocketConfig {
 
 /// A byte stream in binary messages. Pings a silent peer, and gives it up when it does not answer.
 #[derive(Debug)]
-pub(super) struct Messages<S> {
+pub(crate) struct Messages<S> {
     socket: WebSocketStream<S>,
     rest: Bytes,
     ping: Interval,
@@ -50,7 +50,7 @@ pub(super) struct Messages<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Messages<S> {
-    fn new(socket: WebSocketStream<S>) -> Self {
+    pub(crate) fn new(socket: WebSocketStream<S>) -> Self {
         let mut ping = tokio::time::interval_at(tokio::time::Instant::now() + PING_EVERY, PING_EVERY);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self { socket, rest: Bytes::new(), ping, silent: 0 }

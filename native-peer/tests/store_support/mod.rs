@@ -10,6 +10,8 @@
     reason = "shared by several tests, each of which may fail loudly"
 )]
 
+pub mod losing;
+
 use bytes::Bytes;
 use corestore_core::crypto::Hash;
 use corestore_core::merkle::{Node, TreeIndex};
@@ -21,7 +23,8 @@ use corestore_peer::store::StoreOptions;
 use corestore_peer::store::disk::{Disk, DiskFile};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 /// Tiny limits, so that segments roll, checkpoints run and blocks move all the time.
 pub fn tiny() -> StoreOptions {
@@ -138,7 +141,7 @@ pub fn contents(store: &mut dyn Store) -> Result<Contents, StorageError> {
 
 /// A disk in memory.
 #[derive(Clone, Debug, Default)]
-pub struct FakeDisk(Arc<Mutex<State>>);
+pub struct FakeDisk(Arc<Mutex<State>>, Arc<Condvar>);
 
 type Names = BTreeMap<String, Arc<Mutex<Contained>>>;
 /// A file that was made, or `None` when the name was removed.
@@ -154,6 +157,12 @@ struct State {
     room: Option<u64>,
     /// Changes until the process dies.
     steps: Option<u64>,
+    /// Syncs wait.
+    held: bool,
+    /// Syncs fail.
+    unsyncable: bool,
+    /// Files synced so far.
+    syncs: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -178,6 +187,22 @@ impl FakeDisk {
     /// The process dies at the change after this many: a write then is done in part, and nothing works any more.
     pub fn die_after(&self, steps: Option<u64>) {
         self.0.lock().unwrap().steps = steps;
+    }
+
+    /// Makes every sync wait from here on, or lets them go.
+    pub fn hold_syncs(&self, held: bool) {
+        self.0.lock().unwrap().held = held;
+        self.1.notify_all();
+    }
+
+    /// Makes every sync fail from here on, or not.
+    pub fn fail_syncs(&self, fail: bool) {
+        self.0.lock().unwrap().unsyncable = fail;
+    }
+
+    /// Files synced so far.
+    pub fn syncs(&self) -> u64 {
+        self.0.lock().unwrap().syncs
     }
 
     fn step(&self) -> io::Result<()> {
@@ -231,7 +256,7 @@ impl FakeDisk {
             state.durable.entry(folder_of(&name).to_owned()).or_default().insert(name.clone(), Arc::clone(&contained));
             state.files.insert(name, contained);
         }
-        Self(Arc::new(Mutex::new(state)))
+        Self(Arc::new(Mutex::new(state)), Arc::default())
     }
 
     pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
@@ -369,6 +394,15 @@ impl DiskFile for FakeFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        let mut state = self.disk.0.lock().unwrap();
+        while state.held {
+            state = self.disk.1.wait_timeout(state, Duration::from_secs(60)).unwrap().0;
+        }
+        if state.unsyncable {
+            return Err(io::Error::other("the disk failed"));
+        }
+        state.syncs += 1;
+        drop(state);
         self.disk.step()?;
         let mut contained = self.contained.lock().unwrap();
         contained.synced = contained.bytes.clone();

@@ -2,7 +2,7 @@
 import { chromium } from 'playwright-core'
 import { eventually, later } from './scenario.mjs'
 
-const FLAGS = ['--headless=new', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+export const FLAGS = ['--headless=new', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync']
 
 /** A browser context of its own, whose storage is gone afterwards. */

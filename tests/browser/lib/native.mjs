@@ -13,7 +13,7 @@ export async function temporaryFolder () {
   return folder
 }
 
-/** A program that prints one JSON object a line: `{ events, next, line, stop }`; `next` waits for one that fits. */
+/** A program that prints one JSON object a line: `{ pid, events, next, line, stop }`; `next` waits for one that fits. */
 export function startProgram (program, args, options = {}) {
   const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'], ...options })
   const events = []
@@ -36,6 +36,7 @@ export function startProgram (program, args, options = {}) {
   }
   later(stop)
   return {
+    pid: child.pid,
     events,
     ended,
     stop,
@@ -51,7 +52,7 @@ export function startProgram (program, args, options = {}) {
 export async function startWriter (folder, more = [], ws = '127.0.0.1:0') {
   const program = process.env.CORESTORE
   if (!program) throw new Error('CORESTORE must name the native program')
-  const writer = startProgram(program, ['write', '--json', '--storage', path.join(folder, 'writer'), '--tcp', '127.0.0.1:0', '--ws', ws, ...more])
+  const writer = startProgram(program, ['write', '--json', '--no-swarm', '--storage', path.join(folder, 'writer'), '--tcp', '127.0.0.1:0', '--ws', ws, ...more])
   const first = await writer.next('its keys', (event) => event.key)
   return Object.assign(writer, { key: first.key, other: first.otherKeys, tcp: first.tcp, url: `ws://127.0.0.1:${first.ws}` })
 }

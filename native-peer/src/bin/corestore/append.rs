@@ -3,9 +3,9 @@
 use crate::failure::Failure;
 use crate::input::{Input, Mode};
 use crate::output::Output;
-use crate::selection::{AtRest, Secret, find, secret};
+use crate::selection::{AtRest, Durable, Secret, find, secret};
 use bytes::Bytes;
-use corestore_peer::{CoreOptions, Corestore, Hypercore, Options, keys};
+use corestore_peer::{CoreOptions, Corestore, Hypercore, keys};
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -17,6 +17,8 @@ pub(crate) struct AppendArguments {
     blocks: Vec<String>,
     #[command(flatten)]
     at_rest: AtRest,
+    #[command(flatten)]
+    durable: Durable,
     /// The core's encryption key of 32 bytes, in hex or z-base-32.
     #[arg(long, value_name = "KEY", value_parser = secret)]
     encryption_key: Option<Secret>,
@@ -26,7 +28,7 @@ pub(crate) struct AppendArguments {
 }
 
 pub(crate) async fn run(arguments: AppendArguments) -> Result<ExitCode, Failure> {
-    let store = Corestore::open(&arguments.at_rest.storage, Options::default()).await?;
+    let store = Corestore::open(&arguments.at_rest.storage, arguments.durable.options()).await?;
     let output = Output::new(arguments.at_rest.json);
     let core = open(&store, &arguments).await?;
     if arguments.blocks.is_empty() {

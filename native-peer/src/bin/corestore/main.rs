@@ -6,11 +6,13 @@
 
 mod address;
 mod append;
+mod backup;
 mod batches;
 mod cat;
 mod failure;
 mod filler;
 mod follow;
+mod gateway;
 mod info;
 mod input;
 mod known;
@@ -55,10 +57,14 @@ enum Command {
     Truncate(truncate::TruncateArguments),
     /// Hash everything again and say where a store is damaged.
     Verify(verify::VerifyArguments),
+    /// Copy a store, also one in use, to a new directory.
+    Backup(backup::BackupArguments),
     /// Run a private network of nodes on this machine, until standard input ends.
     Testnet(swarm::TestnetArguments),
     /// Run one lasting node that others begin with and that passes their handshakes on.
     Node(swarm::NodeArguments),
+    /// Carry browsers to the swarm, and keep cores online.
+    Gateway(gateway::GatewayArguments),
     /// Tell which peers a network names for a core.
     Lookup(known::KnownArguments),
     /// Connect to every peer a network names for a core, and tell how, or where it fails.
@@ -76,8 +82,10 @@ async fn main() -> ExitCode {
         Command::Append(arguments) => append::run(arguments).await,
         Command::Truncate(arguments) => truncate::run(arguments).await,
         Command::Verify(arguments) => verify::run(arguments).await,
+        Command::Backup(arguments) => backup::run(arguments).await,
         Command::Testnet(arguments) => swarm::testnet(arguments).await,
         Command::Node(arguments) => swarm::node(arguments).await,
+        Command::Gateway(arguments) => gateway::run(arguments).await,
         Command::Lookup(arguments) => known::lookup(arguments).await,
         Command::Ping(arguments) => known::ping(arguments).await,
     };

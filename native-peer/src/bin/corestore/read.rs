@@ -6,7 +6,7 @@ use crate::filler::sha256;
 use crate::follow::{News, follow, sentence};
 use crate::output::{Output, preview, short};
 use crate::progress::Progress;
-use crate::selection::{Secret, secret};
+use crate::selection::{Durable, Secret, secret};
 use crate::stop::Stop;
 use crate::swarm::SwarmArguments;
 use base64::Engine;
@@ -15,7 +15,7 @@ use bytes::Bytes;
 use corestore_peer::swarm::Swarm;
 use corestore_peer::transport::{DialState, Dialer, Listener};
 use corestore_peer::{
-    ConnectionId, CoreKey, CoreOptions, Corestore, Download, Hypercore, Options, ReadError, Role, StoreEvent, keys,
+    ConnectionId, CoreKey, CoreOptions, Corestore, Download, Hypercore, ReadError, Role, StoreEvent, keys,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -35,6 +35,8 @@ pub(crate) struct ReadArguments {
     /// The store's directory; made when there is none.
     #[arg(long, value_name = "DIR")]
     storage: PathBuf,
+    #[command(flatten)]
+    durable: Durable,
     /// Dial a peer over TCP; may be given several times.
     #[arg(long, value_name = "[HOST:]PORT")]
     tcp: Vec<Address>,
@@ -91,12 +93,12 @@ pub(crate) async fn run(arguments: ReadArguments) -> Result<ExitCode, Failure> {
     let dials = !arguments.tcp.is_empty() || !arguments.ws.is_empty();
     let swarm = arguments.swarm.is_wanted();
     if !dials && !swarm && arguments.serve.is_none() && arguments.serve_ws.is_none() {
-        let sentence = "give a peer to read from (--tcp HOST:PORT or --ws URL), nodes to find peers through \
-                        (--bootstrap HOST:PORT), or a port for peers to dial (--serve PORT)";
+        let sentence = "with --no-swarm give a peer to read from (--tcp HOST:PORT or --ws URL), or a port for peers \
+                        to dial (--serve PORT)";
         return Err(Failure::sentence(sentence));
     }
     let mut stop = Stop::new(arguments.timeout)?;
-    let store = Corestore::open(&arguments.storage, Options::default()).await?;
+    let store = Corestore::open(&arguments.storage, arguments.durable.options()).await?;
     let output = Output::new(arguments.json);
     let progress = Progress::new(!arguments.json && std::io::stderr().is_terminal());
     let mut reader =
@@ -122,7 +124,7 @@ impl Reader {
         let first = self.open(key).await?;
         let _listeners = self.serve().await?;
         let _dialers = self.dial();
-        self.swarm = self.arguments.swarm.join(&self.store, first.discovery_key()).await?;
+        self.swarm = self.arguments.swarm.join(&self.store, first.discovery_key(), &self.arguments.storage).await?;
         let others = self.named_in(&first, &mut events).await?;
         let json: Vec<Value> = others.iter().map(|key| Value::from(key.to_string())).collect();
         let json = json!({ "event": "otherKeys", "otherKeys": json });
@@ -294,7 +296,7 @@ fn complain_once(dialer: &Dialer) {
     });
 }
 
-fn other_keys(block: &[u8]) -> Option<Vec<CoreKey>> {
+pub(crate) fn other_keys(block: &[u8]) -> Option<Vec<CoreKey>> {
     let value: Value = serde_json::from_slice(block).ok()?;
     let keys = value.get("otherKeys")?.as_array()?;
     keys.iter().map(|key| keys::parse_core_key(key.as_str()?).ok()).collect()

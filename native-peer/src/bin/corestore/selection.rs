@@ -1,6 +1,7 @@
 //! Opening a store and finding a core in it by what people call it.
 
 use crate::failure::Failure;
+use corestore_peer::store::DurabilityLevel;
 use corestore_peer::{CoreOptions, Corestore, DiscoveryKey, Hypercore, Options, StoredName, keys};
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,32 @@ pub(crate) struct AtRest {
     /// Print one JSON object a line.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What an acknowledgement promises, for commands that store.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Durable {
+    /// What a block that was acknowledged survives.
+    #[arg(long, value_enum, value_name = "LEVEL", default_value_t = Level::Process)]
+    durability: Level,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Level {
+    /// The death of this process.
+    Process,
+    /// A power cut.
+    Power,
+}
+
+impl Durable {
+    /// How to open a store so.
+    pub(crate) fn options(self) -> Options {
+        Options::default().durability(match self.durability {
+            Level::Process => DurabilityLevel::Process,
+            Level::Power => DurabilityLevel::Power,
+        })
+    }
 }
 
 /// A 32-byte secret in hex or z-base-32.

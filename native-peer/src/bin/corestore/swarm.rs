@@ -4,25 +4,34 @@ use crate::address::Address;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::stop::Stop;
+use corestore_core::crypto::{KeyPair, PublicKey, blake2b};
 use corestore_peer::swarm::dht_rpc::Config;
+use corestore_peer::swarm::hyperdht::BOOTSTRAP_NODES;
 use corestore_peer::swarm::hyperswarm::JoinOptions;
 use corestore_peer::swarm::member::{Member, MemberOptions};
+use corestore_peer::swarm::relay_server::RelayServer;
 use corestore_peer::swarm::{Swarm, SwarmOptions};
-use corestore_peer::{Corestore, DiscoveryKey};
+use corestore_peer::{Corestore, DiscoveryKey, keys};
 use serde_json::{Value, json};
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tokio::sync::oneshot;
 
 /// Arguments of commands that find peers by the swarm.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SwarmArguments {
-    /// Find peers by the swarm, through these nodes of it. Without them no swarm is joined.
+    /// Find peers on the network that these nodes belong to, in place of the public one.
     #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',')]
     bootstrap: Vec<Address>,
-    /// Find no peers by the swarm.
-    #[arg(long, conflicts_with = "bootstrap")]
+    /// Find no peers by the swarm; nothing is sent to anybody but by --tcp and --ws.
+    #[arg(long, conflicts_with_all = ["bootstrap", "relay"])]
     no_swarm: bool,
+    /// The key of a blind relay, for peers that cannot be reached directly.
+    #[arg(long, value_name = "KEY", value_parser = public_key)]
+    relay: Option<PublicKey>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -46,6 +55,10 @@ pub(crate) struct NodeArguments {
     /// Nodes of the network to become part of; without them the node begins one.
     #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',')]
     bootstrap: Vec<Address>,
+    /// Be a blind relay too, for peers that cannot reach each other directly. The file holds its secret seed, in hex;
+    /// it is made when there is none.
+    #[arg(long, value_name = "FILE")]
+    relay: Option<PathBuf>,
     /// Print one JSON object a line.
     #[arg(long)]
     json: bool,
@@ -54,15 +67,27 @@ pub(crate) struct NodeArguments {
 impl SwarmArguments {
     /// A swarm is to be joined.
     pub(crate) fn is_wanted(&self) -> bool {
-        !self.bootstrap.is_empty() && !self.no_swarm
+        !self.no_swarm
+    }
+
+    /// The network is one that the user named: its nodes answer at once, or never.
+    pub(crate) fn is_private(&self) -> bool {
+        self.is_wanted() && !self.bootstrap.is_empty()
     }
 
     /// Joins a core's topic, if that is wanted, and replicates with whoever is found. Holding the swarm keeps it.
-    pub(crate) async fn join(&self, store: &Corestore, core: DiscoveryKey) -> Result<Option<Swarm>, Failure> {
+    pub(crate) async fn join(
+        &self,
+        store: &Corestore,
+        core: DiscoveryKey,
+        storage: &Path,
+    ) -> Result<Option<Swarm>, Failure> {
         if !self.is_wanted() {
             return Ok(None);
         }
-        let options = SwarmOptions { member: member_options(&self.bootstrap).await?, ..SwarmOptions::default() };
+        let mut member = member_options(&self.bootstrap).await?;
+        member.nodes_file = Some(storage.join("swarm").join(network_name(&member.node.bootstrap)));
+        let options = SwarmOptions { member, relay_through: self.relay, ..SwarmOptions::default() };
         let (swarm, connections) = Swarm::start(options).map_err(socket_failure)?;
         connections.replicate(store.clone());
         swarm.join(core, JoinOptions::default());
@@ -82,7 +107,7 @@ pub(crate) async fn testnet(arguments: TestnetArguments) -> Result<ExitCode, Fai
         addresses.push(SocketAddrV4::new(Ipv4Addr::LOCALHOST, node.port()));
         nodes.push(node);
     }
-    introduce(Output::new(arguments.json), &addresses)?;
+    introduce(Output::new(arguments.json), &addresses, None)?;
     let code = tokio::select! {
         code = stop.wait() => code,
         () = end_of_input() => ExitCode::SUCCESS,
@@ -97,16 +122,19 @@ pub(crate) async fn node(arguments: NodeArguments) -> Result<ExitCode, Failure> 
     let address = SocketAddrV4::new(arguments.host, arguments.port);
     let bind = if arguments.host.is_loopback() { arguments.host } else { Ipv4Addr::UNSPECIFIED };
     let node = start_node(address, bind, resolve(&arguments.bootstrap).await?).await?;
-    introduce(Output::new(arguments.json), &[SocketAddrV4::new(arguments.host, node.port())])?;
+    let relay = match &arguments.relay {
+        Some(file) => RelayServer::start(&node, &KeyPair::from_seed(&secret_seed(file)?), Default::default()),
+        None => None,
+    };
+    let address = SocketAddrV4::new(arguments.host, node.port());
+    introduce(Output::new(arguments.json), &[address], relay.as_ref().map(RelayServer::public_key))?;
     Ok(stop.wait().await)
 }
 
 async fn start_node(address: SocketAddrV4, bind: Ipv4Addr, bootstrap: Vec<SocketAddrV4>) -> Result<Member, Failure> {
     let node = Config { bootstrap, ..Config::bootstrapper(address) };
     let options = MemberOptions { host: bind, port: address.port(), node, ..MemberOptions::default() };
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(|error| Failure::sentence(format!("no random bytes: {error}")))?;
-    let member = Member::start(options, seed).map_err(socket_failure)?;
+    let member = Member::start(options, random_seed()?).map_err(socket_failure)?;
     if member.port() != address.port() {
         return Err(Failure::sentence(format!("UDP port {} is taken; give another by --port", address.port())));
     }
@@ -114,17 +142,56 @@ async fn start_node(address: SocketAddrV4, bind: Ipv4Addr, bootstrap: Vec<Socket
     Ok(member)
 }
 
-fn introduce(output: Output, addresses: &[SocketAddrV4]) -> Result<(), Failure> {
+/// The seed in a file; a file with a fresh one when there is none.
+fn secret_seed(file: &Path) -> Result<[u8; 32], Failure> {
+    let name = file.display();
+    let failure = |error: std::io::Error| Failure::sentence(format!("cannot use {name}: {error}"));
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(file) {
+        Ok(mut made) => {
+            let seed = random_seed()?;
+            made.write_all(hex::encode(seed).as_bytes()).and_then(|()| made.sync_all()).map_err(failure)?;
+            Ok(seed)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            let mut text = String::new();
+            File::open(file).and_then(|file| file.take(1024).read_to_string(&mut text)).map_err(failure)?;
+            let mut seed = [0; 32];
+            match hex::decode_to_slice(text.trim(), &mut seed) {
+                Ok(()) => Ok(seed),
+                Err(_) => Err(Failure::sentence(format!("{name} holds no seed; it takes 64 digits of hex"))),
+            }
+        }
+        Err(error) => Err(failure(error)),
+    }
+}
+
+fn random_seed() -> Result<[u8; 32], Failure> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| Failure::sentence(format!("no random bytes: {error}")))?;
+    Ok(seed)
+}
+
+fn introduce(output: Output, addresses: &[SocketAddrV4], relay: Option<PublicKey>) -> Result<(), Failure> {
     let json = |at: &SocketAddrV4| json!({ "host": at.ip().to_string(), "port": at.port() });
     let bootstrap: Vec<Value> = addresses.iter().map(json).collect();
-    output.print(&json!({ "bootstrap": bootstrap }), || {
+    let mut json = json!({ "bootstrap": bootstrap });
+    if let (Some(key), Some(json)) = (relay, json.as_object_mut()) {
+        json.insert("relay".to_owned(), key.to_string().into());
+    }
+    output.print(&json, || {
         let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-        format!("--bootstrap {}", texts.join(","))
+        let relay = relay.map(|key| format!(" --relay {key}")).unwrap_or_default();
+        format!("--bootstrap {}{relay}", texts.join(","))
     })
 }
 
+/// A member of the network of these nodes; of the public one when there are none.
 pub(crate) async fn member_options(bootstrap: &[Address]) -> Result<MemberOptions, Failure> {
-    let bootstrap = resolve(bootstrap).await?;
+    let bootstrap = if bootstrap.is_empty() { BOOTSTRAP_NODES.to_vec() } else { resolve(bootstrap).await? };
     // A network on this machine is reached from this machine only.
     let local = bootstrap.iter().all(|address| address.ip().is_loopback());
     let host = if local { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
@@ -147,6 +214,18 @@ async fn resolve(addresses: &[Address]) -> Result<Vec<SocketAddrV4>, Failure> {
         }
     }
     Ok(resolved)
+}
+
+/// Nodes of one network are none of another.
+fn network_name(bootstrap: &[SocketAddrV4]) -> String {
+    let mut texts: Vec<String> = bootstrap.iter().map(ToString::to_string).collect();
+    texts.sort();
+    let [a, b, c, d, ..] = blake2b(&[texts.join(",").as_bytes()]).0;
+    format!("nodes-{}", hex::encode([a, b, c, d]))
+}
+
+fn public_key(text: &str) -> Result<PublicKey, keys::NotAKey> {
+    keys::parse(text).map(PublicKey)
 }
 
 fn free_port() -> std::io::Result<u16> {

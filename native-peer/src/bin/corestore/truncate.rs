@@ -2,8 +2,8 @@
 
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::selection::{AtRest, look_into, open_core};
-use corestore_peer::{Corestore, Options};
+use crate::selection::{AtRest, Durable, look_into, open_core};
+use corestore_peer::Corestore;
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -15,12 +15,14 @@ pub(crate) struct TruncateArguments {
     length: u64,
     #[command(flatten)]
     at_rest: AtRest,
+    #[command(flatten)]
+    durable: Durable,
 }
 
 pub(crate) async fn run(arguments: TruncateArguments) -> Result<ExitCode, Failure> {
     // What is not there is not made.
     look_into(&arguments.at_rest.storage).await?.close().await?;
-    let store = Corestore::open(&arguments.at_rest.storage, Options::default()).await?;
+    let store = Corestore::open(&arguments.at_rest.storage, arguments.durable.options()).await?;
     let core = open_core(&store, &arguments.core, None).await?;
     core.truncate(arguments.length).await?;
     let (key, length, fork) = (core.key().to_string(), core.length(), core.fork());

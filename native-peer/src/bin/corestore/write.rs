@@ -7,7 +7,7 @@ use crate::filler;
 use crate::follow::sentence;
 use crate::input::{Input, Mode};
 use crate::output::{Output, short};
-use crate::selection::{Secret, secret};
+use crate::selection::{Durable, Secret, secret};
 use crate::stop::Stop;
 use crate::swarm::SwarmArguments;
 use base64::Engine;
@@ -15,7 +15,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use corestore_peer::swarm::Swarm;
 use corestore_peer::transport::Listener;
-use corestore_peer::{CoreOptions, Corestore, Hypercore, Options, StoreEvent};
+use corestore_peer::{CoreOptions, Corestore, Hypercore, StoreEvent};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -29,6 +29,8 @@ pub(crate) struct WriteArguments {
     /// The store's directory; made when there is none.
     #[arg(long, value_name = "DIR")]
     storage: PathBuf,
+    #[command(flatten)]
+    durable: Durable,
     /// Accept peers over TCP; port 0 is any.
     #[arg(long, value_name = "[HOST:]PORT")]
     tcp: Option<Address>,
@@ -86,7 +88,7 @@ pub(crate) async fn run(arguments: WriteArguments) -> Result<ExitCode, Failure> 
     let serves = arguments.tcp.is_some() || arguments.ws.is_some() || arguments.swarm.is_wanted();
     if !serves && !arguments.offline {
         return Err(Failure::sentence(
-            "give --tcp, --ws or --bootstrap to serve peers, or --offline to prepare the store only",
+            "with --no-swarm give --tcp or --ws to serve peers, or --offline to prepare the store only",
         ));
     }
     if let Some(path) = &arguments.preload_file {
@@ -112,7 +114,7 @@ pub(crate) async fn run(arguments: WriteArguments) -> Result<ExitCode, Failure> 
 
 impl Writer {
     async fn open(arguments: &WriteArguments) -> Result<Self, Failure> {
-        let store = Corestore::open(&arguments.storage, Options::default()).await?;
+        let store = Corestore::open(&arguments.storage, arguments.durable.options()).await?;
         let key = arguments.encryption_key.as_ref().map(|secret| secret.0);
         let [one, two, three] = NAMES.map(|name| store.get(CoreOptions::name(name).encryption_key(key)));
         let cores = [one.await?, two.await?, three.await?];
@@ -133,12 +135,14 @@ impl Writer {
         let [one, ..] = &self.cores;
         let swarm = match arguments.offline {
             true => None,
-            false => arguments.swarm.join(&self.store, one.discovery_key()).await?,
+            false => arguments.swarm.join(&self.store, one.discovery_key(), &arguments.storage).await?,
         };
         if let Some(swarm) = swarm {
             let swarm = self.swarm.get_or_init(|| async { swarm }).await;
-            // Whoever is told the key finds us from then on.
-            let _ = tokio::time::timeout(ANNOUNCING, swarm.flush()).await;
+            if arguments.swarm.is_private() {
+                // Whoever is told the key finds us from then on.
+                let _ = tokio::time::timeout(ANNOUNCING, swarm.flush()).await;
+            }
         }
         self.introduce(tcp.as_ref(), ws.as_ref())?;
         if arguments.offline {

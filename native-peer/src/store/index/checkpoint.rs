@@ -32,12 +32,15 @@ pub(in crate::store) struct Checkpoint {
     pub(in crate::store) usage: Usage,
     /// Where the next page of the tree goes.
     pub(in crate::store) tree_end: TreeEnd,
+    /// Where it lies itself; `None` before the first.
+    pub(in crate::store) place: Option<PagePlace>,
 }
 
 impl Checkpoint {
     /// Of a store without any.
     pub(in crate::store) fn none() -> Self {
-        Self { number: 0, log: LogPosition::start(), root: None, usage: Usage::default(), tree_end: TreeEnd::default() }
+        let (usage, tree_end) = (Usage::default(), TreeEnd::default());
+        Self { number: 0, log: LogPosition::start(), root: None, usage, tree_end, place: None }
     }
 
     fn to_bytes(&self) -> Vec<u8> {
@@ -74,7 +77,8 @@ impl Checkpoint {
         };
         let usage = Usage { log: live(&mut reader).ok()?, tree: live(&mut reader).ok()? };
         let end = place.offset.saturating_add(place.frame_bytes());
-        Some(Self { number, log, root, usage, tree_end: TreeEnd { segment: place.segment, offset: end } })
+        let tree_end = TreeEnd { segment: place.segment, offset: end };
+        Some(Self { number, log, root, usage, tree_end, place: Some(place) })
     }
 }
 
@@ -131,6 +135,9 @@ pub(in crate::store) fn walk(
     Ok(offset)
 }
 
+/// Sizes of segments, by their numbers.
+pub(in crate::store) type Sizes = BTreeMap<u32, u64>;
+
 /// Everything a checkpoint needs; can run on any thread, and again after it failed.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct Job {
@@ -150,8 +157,9 @@ pub(in crate::store) struct Job {
 
 impl Job {
     /// Writes the checkpoint. Segments that nothing refers to since the one before go first; what this one makes
-    /// useless stays for the next, since readers still use the tree before it.
-    pub(in crate::store) fn run(&self) -> Result<Checkpoint, Fault> {
+    /// useless stays for the next, since readers still use the tree before it. Gives the log's sizes, too: to list
+    /// thousands of segments takes longer than a write may.
+    pub(in crate::store) fn run(&self) -> Result<(Checkpoint, Sizes), Fault> {
         remove_dead(self.disk.as_ref(), &self.base)?;
         self.unsynced.sync()?;
         let mut pager = Pager::new(Arc::clone(&self.disk), PAGER_BYTES);
@@ -168,12 +176,14 @@ impl Job {
             root,
             usage,
             tree_end: TreeEnd::default(),
+            place: None,
         };
         let place = writer.put(&checkpoint.to_bytes())?;
         writer.sync()?;
         checkpoint.tree_end = writer.end();
+        checkpoint.place = Some(place);
         head::write(self.disk.as_ref(), checkpoint.number, place)?;
-        Ok(checkpoint)
+        Ok((checkpoint, segment::list(self.disk.as_ref(), Kind::Log)?))
     }
 
     /// Adds the live pages of mostly dead segments to what is written anew.

@@ -1,6 +1,14 @@
 //! Every limit of a HyperDHT member, with its unit.
 
 use corestore_core::time::Duration;
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+/// The nodes by which everybody joins the public network (`hyperdht/lib/constants.js`).
+pub const BOOTSTRAP_NODES: [SocketAddrV4; 3] = [
+    SocketAddrV4::new(Ipv4Addr::new(88, 99, 3, 86), 49_737),
+    SocketAddrV4::new(Ipv4Addr::new(142, 93, 90, 113), 49_737),
+    SocketAddrV4::new(Ipv4Addr::new(138, 68, 147, 8), 49_737),
+];
 
 /// How a member behaves beyond [`crate::swarm::dht_rpc::Config`]. The defaults are the reference's, except where a
 /// field says otherwise.

@@ -4,8 +4,9 @@
 use super::identity::{Identity, ReadHandshake};
 use super::machine::{HyperDht, QueryFor, RequestFor};
 use super::meeting::{Agreed, remote_stream};
-use super::output::{ConnectError, ConnectionId, Event, Path};
+use super::output::{ConnectError, ConnectionId, Event, Path, Progress};
 use super::puncher::Puncher;
+use super::stats::add;
 use crate::swarm::dht_rpc::{QueryId, QuerySettings, Reply, RequestSettings, SocketId};
 use bytes::Bytes;
 use corestore_core::crypto::{Hash, PublicKey};
@@ -14,6 +15,7 @@ use corestore_core::dht::{
     RelayThrough, SecretStreamInfo, UdxInfo, peer_target,
 };
 use corestore_core::encoding::{Decode, Encode};
+use corestore_core::stream::NoiseError;
 use corestore_core::time::Instant;
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddrV4;
@@ -47,7 +49,7 @@ pub(super) struct Connect {
     pub(super) round: u64,
     /// When the whole is given up.
     pub(super) until: Instant,
-    identity: PublicKey,
+    identity: Identity,
     /// `None` when somebody else has the key.
     handshake: Option<Handshake>,
     request: Option<Bytes>,
@@ -98,7 +100,7 @@ impl HyperDht {
         };
         let reason = match handshake {
             Ok(handshake) if self.connects.len() < self.config.max_connecting => {
-                self.start_connect(now, id, remote, (identity.public_key(), handshake), settings);
+                self.start_connect(now, id, remote, (identity, handshake), settings);
                 self.pump(now);
                 return id;
             }
@@ -122,7 +124,7 @@ impl HyperDht {
         now: Instant,
         id: ConnectionId,
         remote: PublicKey,
-        (identity, handshake): (PublicKey, Option<Handshake>),
+        (identity, handshake): (Identity, Option<Handshake>),
         settings: ConnectSettings,
     ) {
         let target = peer_target(&remote);
@@ -156,6 +158,8 @@ impl HyperDht {
             settings,
         };
         self.connects.insert(id, connect);
+        add(&mut self.stats.connects);
+        self.progress(id, Progress::Searching);
         self.search(now, id, known);
         self.ask_next(now, id);
     }
@@ -199,6 +203,7 @@ impl HyperDht {
                 return;
             };
             connect.asking = connect.asking.saturating_add(1);
+            self.progress(id, Progress::Calling);
             self.send_handshake(now, id, node);
         }
     }
@@ -221,18 +226,17 @@ impl HyperDht {
             let payload = connect.payload(open, &local);
             connect.firewall = payload.firewall;
             connect.at_relay = payload.relay_through.is_some();
-            match &mut connect.handshake {
-                Some(handshake) => connect.request = handshake.write(&payload).ok().map(Bytes::from),
-                None => {
-                    let (key, first) = (connect.identity, connect.held.is_empty());
-                    connect.held.push(node);
-                    if first {
-                        let payload = Box::new(payload);
-                        self.event(Event::WriteHandshake { connection: id, key, payload });
-                    }
-                    return;
+            if let Identity::Foreign(owner) = connect.identity {
+                let first = connect.held.is_empty();
+                connect.held.push(node);
+                if first {
+                    let payload = Box::new(payload);
+                    self.event(Event::WriteHandshake { connection: id, owner, payload });
                 }
+                return;
             }
+            let handshake = connect.handshake.as_mut();
+            connect.request = handshake.and_then(|handshake| handshake.write(&payload).ok()).map(Bytes::from);
         }
         let Some(noise) = connect.request.clone() else {
             return self.fail_connect(now, id, ConnectError::BadKey);
@@ -263,15 +267,14 @@ impl HyperDht {
         let message = reply.and_then(|reply| HandshakeMessage::from_bytes(reply.value.as_ref()?).ok());
         if let (Some(reply), Some(message)) = (reply, message.filter(|message| message.mode == Mode::Reply)) {
             let answered = Answered { node, socket: reply.socket, own: reply.to, peer_address: message.peer_address };
-            let read = match &mut connect.handshake {
-                Some(handshake) => handshake.read(&message.noise),
-                None if connect.reading.is_some() => return,
-                None => {
+            if let Identity::Foreign(owner) = connect.identity {
+                if connect.reading.is_none() {
                     connect.reading = Some(answered);
-                    let (key, noise) = (connect.identity, message.noise);
-                    return self.event(Event::ReadHandshake { connection: id, key, noise });
+                    self.event(Event::ReadHandshake { connection: id, owner, noise: message.noise });
                 }
-            };
+                return;
+            }
+            let read = connect.handshake.as_mut().map_or(Err(NoiseError), |handshake| handshake.read(&message.noise));
             match read {
                 Ok(payload) => return self.agree(now, id, answered, payload, None),
                 // A node may forge an answer; another one may give the true one.
@@ -310,10 +313,12 @@ impl HyperDht {
             return self.fail_connect(now, id, reason);
         }
         let early = connect.early.take();
+        add(&mut self.stats.agreed);
         connect.query.take().into_iter().for_each(|query| {
             self.queries.remove(&query);
             self.rpc.cancel_query(query);
         });
+        self.progress(id, Progress::Agreed);
         let relay = self.relay_of(id, &payload);
         self.connects.get_mut(&id).into_iter().for_each(|connect| connect.at_relay = relay.is_some());
         if let Some((socket, from)) = early {
@@ -377,8 +382,13 @@ impl HyperDht {
         let reason = if relay_failed { ConnectError::RelayFailed } else { reason };
         self.end_connect(id);
         if !running {
+            add(&mut self.stats.failed);
             self.event(Event::Failed { connection: id, reason });
         }
+    }
+
+    pub(super) fn progress(&mut self, connection: ConnectionId, progress: Progress) {
+        self.event(Event::Progress { connection, progress });
     }
 
     pub(super) fn end_connect(&mut self, id: ConnectionId) {

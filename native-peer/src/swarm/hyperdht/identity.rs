@@ -17,12 +17,21 @@ pub enum Identity {
     /// Ours.
     Own(KeyPair),
     /// Somebody else's, who answers [`Event::Sign`], [`Event::ReadHandshake`] and [`Event::WriteHandshake`].
-    Foreign(PublicKey),
+    Foreign(Foreign),
+}
+
+/// Somebody else's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    /// The key.
+    pub key: PublicKey,
+    /// Comes back in the events that ask for it: who is to answer, and for what.
+    pub holder: u64,
 }
 
 /// Names a signature that is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SignatureId(u64);
+pub struct SignatureId(pub(crate) u64);
 
 /// What somebody else is to sign: [`Announce::sign_announce`] or [`Announce::sign_unannounce`] with his key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +74,7 @@ impl Identity {
     pub fn public_key(&self) -> PublicKey {
         match self {
             Self::Own(key_pair) => key_pair.public_key(),
-            Self::Foreign(key) => *key,
+            Self::Foreign(foreign) => foreign.key,
         }
     }
 }
@@ -76,9 +85,9 @@ impl From<&KeyPair> for Identity {
     }
 }
 
-impl From<PublicKey> for Identity {
-    fn from(key: PublicKey) -> Self {
-        Self::Foreign(key)
+impl From<Foreign> for Identity {
+    fn from(foreign: Foreign) -> Self {
+        Self::Foreign(foreign)
     }
 }
 
@@ -94,12 +103,12 @@ impl HyperDht {
     ) {
         let key_pair = match identity {
             Identity::Own(key_pair) => key_pair,
-            Identity::Foreign(key) => {
+            Identity::Foreign(foreign) => {
                 if self.unsigned.len() >= MAX_UNSIGNED {
                     return self.deliver(now, owner, None);
                 }
                 let signature = SignatureId(self.number());
-                self.event(Event::Sign { signature, key: *key, signable: signable.clone() });
+                self.event(Event::Sign { signature, owner: *foreign, signable: signable.clone() });
                 self.unsigned.insert(signature, Unsigned { signable, to, owner });
                 return;
             }

@@ -18,14 +18,16 @@ mod punching;
 mod records;
 mod router;
 mod server;
+mod stats;
 mod store;
 mod storing;
 
-pub use config::Config;
+pub use config::{BOOTSTRAP_NODES, Config};
 pub use connect::ConnectSettings;
-pub use identity::{Identity, ReadHandshake, Signable, SignatureId};
+pub use identity::{Foreign, Identity, ReadHandshake, Signable, SignatureId};
 pub use machine::HyperDht;
 pub use output::{
-    ConnectError, Connected, ConnectionId, Event, NodeEvent, OperationId, Outcome, Output, Path, ServerId,
+    ConnectError, Connected, ConnectionId, Event, NodeEvent, OperationId, Outcome, Output, Path, Progress, ServerId,
 };
 pub use server::{Admit, ServerSettings};
+pub use stats::Stats;

@@ -8,7 +8,7 @@ use crate::swarm::dht_rpc::{QueryId, QuerySettings, Reply, RequestSettings};
 use bytes::Bytes;
 use corestore_core::crypto::{Hash, KeyPair, PublicKey, blake2b};
 use corestore_core::dht::{
-    Command, LookupReply, MAX_RECORDS, MutablePut, MutableValue, PeerError, PeerRecord, peer_target,
+    Command, Contact, LookupReply, MAX_RECORDS, MutablePut, MutableValue, PeerError, PeerRecord, peer_target,
 };
 use corestore_core::encoding::{Decode, Encode, Writer};
 use corestore_core::time::Instant;
@@ -178,7 +178,8 @@ impl HyperDht {
 
     fn tell_peers(&mut self, operation: OperationId, reply: &Reply, found: Option<LookupReply>) {
         if let Some(LookupReply { peers, bump }) = found {
-            self.event(Event::Peers { operation, from: reply.from, peers, bump });
+            let from = Contact { id: reply.id, address: reply.from };
+            self.event(Event::Peers { operation, from, to: reply.to, token: reply.token, peers, bump });
         }
     }
 

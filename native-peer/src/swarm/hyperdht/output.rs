@@ -1,10 +1,10 @@
 //! What comes out of a member, and the names it gives.
 
-use super::identity::{Signable, SignatureId};
+use super::identity::{Foreign, Signable, SignatureId};
 use crate::swarm::dht_rpc::{SocketId, Transmit};
 use bytes::Bytes;
 use corestore_core::crypto::{Hash, PublicKey};
-use corestore_core::dht::{Firewall, HandshakePayload, PeerRecord};
+use corestore_core::dht::{Contact, Firewall, HandshakePayload, PeerRecord};
 use corestore_core::stream::Split;
 use std::fmt;
 use std::net::SocketAddrV4;
@@ -19,7 +19,7 @@ pub struct ServerId(pub(super) u64);
 
 /// Names a connection being made, by us or to a server of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnectionId(pub(super) u64);
+pub struct ConnectionId(pub(crate) u64);
 
 /// Something the driver must do or the user should know.
 #[derive(Debug)]
@@ -49,7 +49,11 @@ pub enum Event {
         /// The lookup.
         operation: OperationId,
         /// The node.
-        from: SocketAddrV4,
+        from: Contact,
+        /// How it sees us.
+        to: SocketAddrV4,
+        /// Lets us store something there.
+        token: Option<Hash>,
         /// The peers. Their records are not signed: only a handshake proves a key.
         peers: Vec<PeerRecord>,
         /// Unix time in ms from which on it is worth to look again; 0 when nobody asked for that.
@@ -74,7 +78,7 @@ pub enum Event {
         /// Its name.
         signature: SignatureId,
         /// Whose.
-        key: PublicKey,
+        owner: Foreign,
         /// What is to be signed.
         signable: Signable,
     },
@@ -83,8 +87,8 @@ pub enum Event {
     ReadHandshake {
         /// The connection.
         connection: ConnectionId,
-        /// His key.
-        key: PublicKey,
+        /// Whose.
+        owner: Foreign,
         /// The message.
         noise: Bytes,
     },
@@ -92,15 +96,16 @@ pub enum Event {
     WriteHandshake {
         /// The connection.
         connection: ConnectionId,
-        /// His key.
-        key: PublicKey,
+        /// Whose.
+        owner: Foreign,
         /// What it is to tell.
         payload: Box<HandshakePayload>,
     },
     /// A connection is made: create the UDX stream and start a secret-stream on it.
     Connected(Box<Connected>),
     /// The peers of a connection agreed on keys but meet at a blind relay, until a direct way opens. Connect to the
-    /// relay and pair there, then tell [`super::HyperDht::relayed`] or [`super::HyperDht::relay_failed`].
+    /// relay, tell [`super::HyperDht::relay_reached`], pair there, then tell [`super::HyperDht::relayed`] or
+    /// [`super::HyperDht::relay_failed`].
     MeetAtRelay {
         /// The connection.
         connection: ConnectionId,
@@ -112,6 +117,13 @@ pub enum Event {
         initiator: bool,
         /// Our UDX stream's id.
         local_stream: u32,
+    },
+    /// A connection being made has come so far.
+    Progress {
+        /// The connection.
+        connection: ConnectionId,
+        /// How far.
+        progress: Progress,
     },
     /// A connection could not be made.
     Failed {
@@ -135,6 +147,8 @@ pub enum NodeEvent {
     Nat(Option<SocketAddrV4>),
     /// Requests are answered again, or not any more.
     Online(bool),
+    /// The machine is on another network than before; servers are announced anew.
+    NetworkChanged,
 }
 
 /// What came of an operation.
@@ -191,6 +205,36 @@ pub struct Connected {
     pub moved: bool,
     /// How the way was found.
     pub path: Path,
+}
+
+/// How far a connection being made has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Progress {
+    /// Nodes are asked who knows the peer.
+    Searching,
+    /// A handshake is passed on by a node that knows it.
+    Calling,
+    /// The peer answered: both sides have keys.
+    Agreed,
+    /// Both sides find out what their NATs do.
+    Probing,
+    /// Both sides punch.
+    Punching,
+    /// Both sides go to a blind relay, and look for a direct way meanwhile.
+    MeetingAtRelay,
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Searching => "searching for nodes that know the peer",
+            Self::Calling => "calling the peer through a node that knows it",
+            Self::Agreed => "agreed on keys",
+            Self::Probing => "finding out what both NATs do",
+            Self::Punching => "punching a hole",
+            Self::MeetingAtRelay => "meeting at a relay",
+        })
+    }
 }
 
 /// How the way to a peer was found.
@@ -253,6 +297,21 @@ pub enum ConnectError {
     TooMany,
     /// It was cancelled, or the node was suspended.
     Cancelled,
+}
+
+impl ConnectError {
+    /// There is no direct way: by a blind relay there may be one.
+    pub fn wants_relay(self) -> bool {
+        matches!(
+            self,
+            Self::RemoteAborted
+                | Self::NatUnknown(..)
+                | Self::BothRandom
+                | Self::CannotHolepunch
+                | Self::NotPunched
+                | Self::TryLater
+        )
+    }
 }
 
 impl fmt::Display for ConnectError {

@@ -2,12 +2,13 @@
 
 use super::addresses::{is_private, match_local};
 use super::announcer::Announcer;
-use super::identity::{Identity, ReadHandshake};
+use super::identity::{Foreign, Identity, ReadHandshake};
 use super::incoming::{Incoming, Opening};
 use super::machine::HyperDht;
 use super::meeting::{Agreed, remote_stream};
-use super::output::{ConnectionId, Event, Path, ServerId};
+use super::output::{ConnectionId, Event, Path, Progress, ServerId};
 use super::puncher::Puncher;
+use super::stats::add;
 use crate::swarm::dht_rpc::{Answer, IncomingRequest};
 use bytes::Bytes;
 use corestore_core::crypto::{Hash, PublicKey, blake2b};
@@ -126,11 +127,12 @@ impl HyperDht {
             Some(id) => *id,
             None => match self.accept(now, server, message, request) {
                 Some(id) => {
+                    add(&mut self.stats.calls);
                     self.handshakes.insert(known, id);
                     self.incoming.get_mut(&id).into_iter().for_each(|incoming| incoming.noise = known);
                     id
                 }
-                None => return,
+                None => return add(&mut self.stats.calls_refused),
             },
         };
         self.answer_handshake(id, message, request);
@@ -172,7 +174,7 @@ impl HyperDht {
         let server = self.servers.get(&server_id)?;
         let mut handshake = match &server.identity {
             Identity::Own(key_pair) => Handshake::responder(key_pair, self.entropy.array()).ok()?,
-            Identity::Foreign(key) => return Some(self.hand_over(now, server_id, *key, message, request)),
+            Identity::Foreign(owner) => return Some(self.hand_over(now, server_id, *owner, message, request)),
         };
         let theirs = handshake.read(&message.noise).ok()?;
         let client = message.peer_address.unwrap_or(request.from);
@@ -211,7 +213,7 @@ impl HyperDht {
         &mut self,
         now: Instant,
         server: ServerId,
-        key: PublicKey,
+        owner: Foreign,
         message: &HandshakeMessage,
         request: &IncomingRequest,
     ) -> ConnectionId {
@@ -222,7 +224,7 @@ impl HyperDht {
         let (message, noise) = (message.clone(), message.noise.clone());
         incoming.opening = Some(Box::new(Opening { message, request: request.clone(), read: None }));
         self.incoming.insert(connection, incoming);
-        self.event(Event::ReadHandshake { connection, key, noise });
+        self.event(Event::ReadHandshake { connection, owner, noise });
         connection
     }
 
@@ -237,13 +239,14 @@ impl HyperDht {
             // Nobody is answered; a repetition is no new call.
             return self.settle_incoming(now, id);
         };
-        let (key, error) = (server.identity.public_key(), refusal(&theirs));
+        let Identity::Foreign(owner) = server.identity else { return };
+        let error = refusal(&theirs);
         let (server, local_stream) = (incoming.server, incoming.local_stream);
         let Some(payload) = self.reply_payload(server, id, local_stream, error) else { return };
         if let Some(opening) = self.incoming.get_mut(&id).and_then(|incoming| incoming.opening.as_mut()) {
             opening.read = Some((theirs, payload.relay_through));
         }
-        self.event(Event::WriteHandshake { connection: id, key, payload: Box::new(payload) });
+        self.event(Event::WriteHandshake { connection: id, owner, payload: Box::new(payload) });
     }
 
     /// Somebody else answered a call.
@@ -358,6 +361,8 @@ impl HyperDht {
             }
             (None, None) => return,
         };
+        add(&mut self.stats.meetings);
+        self.progress(id, Progress::MeetingAtRelay);
         let (relay, token) = (relay.public_key, relay.token);
         self.event(Event::MeetAtRelay { connection: id, relay, token, initiator, local_stream });
     }
