@@ -10,7 +10,7 @@ use corestore_core::crypto::{Hash, KeyPair, PublicKey};
 use corestore_core::dht::{DhtRelayMessage as Message, StreamAlias};
 use corestore_peer::gateway::{Gateway, GatewayOptions, Limits, LogEvent};
 use corestore_peer::swarm::dht_rpc::Config;
-use corestore_peer::swarm::hyperdht::{ConnectSettings, ServerSettings};
+use corestore_peer::swarm::hyperdht::{ConnectSettings, Event, ServerSettings};
 use corestore_peer::swarm::member::{Member, MemberOptions};
 use corestore_peer::swarm::wire::Wire;
 use corestore_peer::swarm::{Connections, Swarm, SwarmOptions};
@@ -81,7 +81,7 @@ impl World {
         let pair = KeyPair::from_seed(&[seed; 32]);
         let mut events = member.events();
         let mut listener = member.listen(&pair, ServerSettings::default()).unwrap();
-        while !matches!(events.recv().await, Some(corestore_peer::swarm::hyperdht::Event::Announced { .. })) {}
+        while !matches!(events.recv().await, Some(Event::Announced { relays: 1.., .. })) {}
         self.members.push(member);
         tokio::spawn(async move {
             while let Some(wire) = listener.accept().await {
