@@ -168,13 +168,13 @@ async fn a_slow_browser_holds_up_its_far_peer_and_nobody_else() {
         }
     };
     let poured = world.peer(101, pour).await;
+    let mut other = world.client(3, 2).await;
+    let second = other.open(echo).await.unwrap();
     let mut slow = world.client(2, 1).await;
     let stream = slow.open(poured).await.unwrap();
     // Without back-pressure the far peer would be done at once.
     let mut all_sent = all_sent;
     assert!(tokio::time::timeout(Duration::from_secs(2), &mut all_sent).await.is_err());
-    let mut other = world.client(3, 2).await;
-    let second = other.open(echo).await.unwrap();
     assert_eq!(other.echo(&second, Bytes::from_static(b"quick")).await.unwrap(), "quick");
     let mut received = 0;
     while received < POURED {
