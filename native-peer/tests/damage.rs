@@ -72,16 +72,15 @@ async fn no_flipped_byte_of_any_file_is_ever_a_wrong_block() {
         let (mut intact, mut named) = (0, 0);
         for (name, bytes) in &files {
             for at in 0..bytes.len() {
-                for flip in [1 << (at % 8), 0xff] {
-                    let mut flipped = files.clone();
-                    flipped.get_mut(name).unwrap()[at] ^= flip;
-                    let what = format!("{name} byte {at}");
-                    match read(&FakeDisk::of(flipped), &logs, &what).await {
-                        Ok(()) => intact += 1,
-                        Err(error) => {
-                            assert!(error.contains("damaged at byte"), "{what}: {error}");
-                            named += 1;
-                        }
+                let mut flipped = files.clone();
+                // One bit, or all of them.
+                flipped.get_mut(name).unwrap()[at] ^= if at % 4 == 3 { 0xff } else { 1 << (at % 8) };
+                let what = format!("{name} byte {at}");
+                match read(&FakeDisk::of(flipped), &logs, &what).await {
+                    Ok(()) => intact += 1,
+                    Err(error) => {
+                        assert!(error.contains("damaged at byte"), "{what}: {error}");
+                        named += 1;
                     }
                 }
             }
