@@ -204,6 +204,26 @@ impl HyperDht {
         &self.rpc
     }
 
+    /// Entries of all its tables: what its memory grows with.
+    pub fn entries(&self) -> usize {
+        let own = [
+            self.operations.len(),
+            self.queries.len(),
+            self.requests.len(),
+            self.router.len(),
+            self.store.as_ref().map_or(0, Store::len),
+            self.servers.len(),
+            self.incoming.len(),
+            self.handshakes.len(),
+            self.connects.len(),
+            self.unsigned.len(),
+            self.streams.len(),
+            self.sockets.len(),
+            self.outputs.len(),
+        ];
+        own.into_iter().fold(self.rpc.entries(), usize::saturating_add)
+    }
+
     /// Counters of connections.
     pub fn stats(&self) -> Stats {
         self.stats
