@@ -7,7 +7,7 @@ import { Corestore } from '../corestore/index.js'
  */
 export async function openStore () {
   for (let attempt = 0; ; attempt++) {
-    const store = new Corestore({ name: 'corestore-reader' })
+    const store = new Corestore({ name: 'corestore-reader', worker: true })
     try {
       await store.ready()
       return store
@@ -20,20 +20,20 @@ export async function openStore () {
 
 /** A store that forgets: for a tab beside the one that holds the real store. */
 export async function openTemporaryStore () {
-  const store = new Corestore({ memory: true })
+  const store = new Corestore({ memory: true, worker: true })
   await store.ready()
   return store
 }
 
-/** Keys read before, newest first: `{ key, peer, encrypted }`. Encryption keys are secrets and are not kept. */
+/** Keys read before, newest first: `{ key, peer, relay, encrypted }`. Encryption keys are secrets and are not kept. */
 export function recentKeys () {
   const list = recall(RECENT, [])
   return Array.isArray(list) ? list.filter((entry) => typeof entry?.key === 'string') : []
 }
 
-export function rememberKey ({ key, peer, encryption }) {
+export function rememberKey ({ key, peer, relay, encryption }) {
   const others = recentKeys().filter((entry) => entry.key !== key)
-  keep(RECENT, [{ key, peer, encrypted: Boolean(encryption) }, ...others].slice(0, 8))
+  keep(RECENT, [{ key, peer, relay, encrypted: Boolean(encryption) }, ...others].slice(0, 8))
 }
 
 export function forgetKey (key) {
