@@ -204,6 +204,27 @@ fn two_random_nats_meet_at_a_relay() {
 }
 
 #[test]
+fn a_hundred_servers_of_one_member_ask_their_nodes_once() {
+    let mut net = network(26, 12);
+    let host = add(&mut net, Nat::Consistent, false, Config::default());
+    net.run(Duration::from_secs(10));
+    listen(&mut net, host, &pair(1));
+    for seed in 2..=100 {
+        net.with(host, |member, now| member.dht.listen(now, &pair(seed), ServerSettings::default())).unwrap();
+    }
+    net.run(Duration::from_secs(60));
+    let requests = |net: &Net<Member>| net.hosts[host].machine.dht.node().stats().requests;
+    let before = requests(&net);
+    net.run(Duration::from_secs(60));
+    // Twelve nodes each three seconds, and the node's own upkeep; not a hundred times three.
+    let asked = requests(&net) - before;
+    assert!((100..900).contains(&asked), "{asked} requests in a minute");
+    net.with(3, |member, now| member.dht.connect(now, &pair(120), pair(77).public_key(), ConnectSettings::default()));
+    net.run(Duration::from_secs(10));
+    assert_eq!(net.hosts[3].machine.connected.len(), 1);
+}
+
+#[test]
 fn a_network_change_announces_servers_anew() {
     let mut net = network(17, 20);
     let server = add(&mut net, Nat::Consistent, false, Config::default());
