@@ -1,12 +1,13 @@
-// The package's public API, as `index.d.ts` has it, in a page: two stores over a pipe.
+// The package's public API, as `index.d.ts` has it, in a page: two stores over a pipe. All of it in the page's thread, and
+// all of it in Workers.
 import { openBrowser } from './lib/chromium.mjs'
 import { helpers } from './lib/in-page.mjs'
-import { scenario } from './lib/scenario.mjs'
+import { eventually, scenario } from './lib/scenario.mjs'
 import { PACKAGE, serveSite } from './lib/site.mjs'
 
 const CHECKS = {
   keys: async () => {
-    const { id } = await import('/js/index.js')
+    const { id } = await load()
     const bytes = Uint8Array.from({ length: 32 }, (_, i) => i * 7)
     equal(id.hex(id.decode(id.encode(bytes))), id.hex(bytes))
     equal(id.encode(id.hex(bytes)), id.encode(bytes))
@@ -17,7 +18,7 @@ const CHECKS = {
   },
 
   'appends, lengths and encodings': async () => {
-    const { Corestore, id } = await import('/js/index.js')
+    const { Corestore, id } = await load()
     const store = new Corestore({ memory: true, primaryKey: new Uint8Array(32).fill(1) })
     const core = store.get({ name: 'a' })
     equal([core.opened, core.key, core.length, core.writable], [false, null, 0, false])
@@ -47,7 +48,7 @@ const CHECKS = {
   },
 
   'sessions, namespaces and snapshots': async () => {
-    const { Corestore } = await import('/js/index.js')
+    const { Corestore } = await load()
     const store = new Corestore({ memory: true })
     const core = store.get({ name: 'a' })
     await core.append(['one', 'two'])
@@ -150,6 +151,9 @@ const CHECKS = {
   'cancelling and time': async () => {
     const { reader, stores } = await pair(3)
     equal(await code(() => reader.get(50, { timeout: 30 })), 'REQUEST_TIMEOUT')
+    equal(await code(() => reader.download({ start: 50, end: 51, timeout: 30 }).done()), 'REQUEST_TIMEOUT')
+    equal(await code(() => reader.download({ blocks: [50], timeout: 30 }).done()), 'REQUEST_TIMEOUT')
+    equal(await code(() => reader.update({ timeout: -1 })), 'BAD_ARGUMENT')
     equal(await code(() => reader.get(1.5)), 'BAD_ARGUMENT')
     const control = new AbortController()
     const waiting = code(() => reader.get(50, { signal: control.signal }))
@@ -165,10 +169,25 @@ const CHECKS = {
     await reader.close()
     equal(await open, 'SESSION_CLOSED')
     await Promise.all(stores.map((store) => store.close()))
+    // Somebody may come, and nobody does.
+    const { Corestore } = await load()
+    const alone = new Corestore({ memory: true })
+    const connection = alone.replicate({ send () {}, close () {}, readyState: 'connecting', onmessage: null, onclose: null })
+    const core = alone.get({ key: new Uint8Array(32).fill(5) })
+    await core.ready()
+    equal(await code(() => core.update({ wait: true, timeout: 30 })), 'REQUEST_TIMEOUT')
+    await alone.close()
+    equal(connection.state, 'closed')
+    const left = await pair(20)
+    await left.reader.update({ wait: true })
+    left.connections[0].destroy()
+    await until(() => left.reader.peers.length === 0)
+    equal(await code(() => left.reader.seek(70, { timeout: 30 })), 'REQUEST_TIMEOUT')
+    await Promise.all(left.stores.map((store) => store.close()))
   },
 
   'extensions and encryption': async () => {
-    const { Corestore } = await import('/js/index.js')
+    const { Corestore } = await load()
     const { writer, reader, stores } = await pair(1)
     await reader.get(0)
     const got = []
@@ -190,7 +209,7 @@ const CHECKS = {
   },
 
   'what is stored is there again, and one owner at a time': async () => {
-    const { Corestore } = await import('/js/index.js')
+    const { Corestore } = await load()
     const name = `kept-${Math.random()}`
     const first = new Corestore(name)
     const core = first.get({ name: 'log', valueEncoding: 'utf-8' })
@@ -212,7 +231,11 @@ await scenario(async () => {
   await context.addInitScript(helpers)
   const page = await context.newPage()
   await page.goto(`${origin}/package.json`)
-  for (const [name, check] of Object.entries(CHECKS)) {
-    await page.evaluate(check).catch((error) => { throw new Error(`${name}: ${error.message}`) })
+  for (const worker of [false, true]) {
+    await page.evaluate((worker) => { window.worker = worker }, worker)
+    for (const [name, check] of Object.entries(CHECKS)) {
+      await page.evaluate(check).catch((error) => { throw new Error(`${name}${worker ? ', in a Worker' : ''}: ${error.message}`) })
+    }
+    await eventually('a closed store leaves no Worker', () => page.workers().length === 0)
   }
 })

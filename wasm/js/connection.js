@@ -74,13 +74,19 @@ export class Connection extends Emitter {
       await this._shared.open()
       if (this.state === 'closed') return
       const { handle } = this._shared
-      const number = this.url === null
+      let number = this.url === null
         ? handle.attach(peer, initiator)
         : handle.dial(this.url, initiator, reconnect, minBackoff, maxBackoff)
+      for (const [listener, event] of early.splice(0)) peer[listener]?.(event)
+      // Only a Worker's comes later, and before any event of the connection.
+      if (typeof number !== 'number') number = await number
+      if (this.state === 'closed') {
+        handle.hangUp(number)
+        return handle.forget(number)
+      }
       this._number = number
       this._shared.connections.delete(this._key)
       this._shared.connections.set(number, this)
-      for (const [listener, event] of early.splice(0)) peer[listener]?.(event)
     } catch (error) {
       this._event('connection-close', 'storage', error.message)
     }

@@ -113,7 +113,7 @@ export class Hypercore extends Emitter {
   async has(start, end = start + 1) {
     const handle = await this._opened()
     if (end === start + 1) return handle.has(start)
-    return handle.count(start, end) === Math.max(0, end - start)
+    return await handle.count(start, end) === Math.max(0, end - start)
   }
 
   async count(start = 0, end = this.length) {
@@ -123,12 +123,12 @@ export class Hypercore extends Emitter {
   async update(options = {}) {
     const handle = await this._opened()
     const { wait = this._findsPeers(), timeout = 0, signal } = options
-    return handle.update(wait, within(timeout, signal))
+    return handle.update(wait, timeout, signal)
   }
 
   async seek(byteOffset, options = {}) {
     const handle = await this._opened()
-    return handle.seek(byteOffset, within(options.timeout ?? this._timeout, options.signal))
+    return handle.seek(byteOffset, options.timeout ?? this._timeout, options.signal)
   }
 
   download(range = {}) {
@@ -140,10 +140,10 @@ export class Hypercore extends Emitter {
     return { done: () => done, destroy: () => stop.abort() }
   }
 
-  async _download({ start = 0, end, blocks, linear = false }, signal) {
+  async _download({ start = 0, end, blocks, linear = false, timeout = 0 }, signal) {
     const handle = await this._opened()
-    if (blocks !== undefined) return handle.downloadBlocks(Float64Array.from(blocks), signal)
-    return handle.download(start, end === -1 ? undefined : end, linear, signal)
+    if (blocks !== undefined) return handle.downloadBlocks(Float64Array.from(blocks), timeout, signal)
+    return handle.download(start, end === -1 ? undefined : end, linear, timeout, signal)
   }
 
   async truncate(length = 0, fork) {
@@ -182,6 +182,7 @@ export class Hypercore extends Emitter {
 
   async info() {
     const handle = await this._opened()
+    await handle.refresh?.()
     const { key, discoveryKey, length, byteLength, fork, contiguousLength, remoteContiguousLength } = handle
     const { storedBlocks, writable, encrypted, frozen, peers } = handle
     return {
@@ -195,8 +196,7 @@ export class Hypercore extends Emitter {
     return {
       name,
       broadcast: (payload) => {
-        const message = typeof payload === 'string' ? new TextEncoder().encode(payload) : payload
-        this._handle?.sendExtension(name, message)
+        this._handle?.sendExtension(name, encode(payload, 'binary'))
       },
       destroy: () => this._extensions.delete(name)
     }
@@ -272,12 +272,6 @@ export class Hypercore extends Emitter {
         return this.emit(event, ...args)
     }
   }
-}
-
-function within(timeout, signal) {
-  if (!(timeout > 0)) return signal
-  const late = AbortSignal.timeout(timeout)
-  return signal ? AbortSignal.any([signal, late]) : late
 }
 
 function closed() {

@@ -104,6 +104,13 @@ export interface CorestoreOptions {
   identity?: KeyLike
   /** Where the WebAssembly comes from. */
   wasm?: WasmSource
+  /**
+   * Work in a Worker of the store's own, so that this thread is never held up: storage, hashes, ciphers and WebSockets
+   * are there, and a transport given to `replicate` is carried over. What a session shows without being asked (`length`,
+   * `contiguousLength`, …) is as the Worker said it last: right after every answer and in every event, and otherwise at
+   * most a tenth of a second old. `WASM_LOAD_FAILED` where the page may not start Workers.
+   */
+  worker?: boolean
 }
 
 export interface GetCoreOptions {
@@ -400,6 +407,7 @@ export interface UpdateOptions {
    * time.
    */
   wait?: boolean
+  /** Milliseconds after which it gives up (`REQUEST_TIMEOUT`); 0, or nothing, for never. */
   timeout?: number
   signal?: AbortSignal
 }
@@ -413,6 +421,8 @@ export interface DownloadRange {
   blocks?: Iterable<number>
   /** In order. */
   linear?: boolean
+  /** Milliseconds after which it is given up (`REQUEST_TIMEOUT`); 0, or nothing, for never. */
+  timeout?: number
   signal?: AbortSignal
 }
 

@@ -1,36 +1,18 @@
 // Corestore and Hypercore as JavaScript has them, over the exports of the WebAssembly: events, async iteration, values.
 // `index.d.ts` documents every name.
 
-import load, { CorestoreHandle, setErrorClass } from './corestore_wasm.js'
 import { Connection } from './connection.js'
 import { Emitter } from './emitter.js'
 import { CorestoreError, fail } from './error.js'
 import { BY_BLOCK, Hypercore } from './hypercore.js'
 import { id } from './id.js'
+import { openLocal } from './local.js'
+import { openRemote } from './remote.js'
 import { Swarm } from './swarm.js'
 
 export { Connection, CorestoreError, Emitter, Hypercore, Swarm, id }
+export { init } from './local.js'
 export { createTransportPair } from './transport.js'
-
-let loading = null
-
-export function init(source) {
-  loading ??= loadWasm(source).catch((error) => {
-    loading = null
-    throw error
-  })
-  return loading
-}
-
-async function loadWasm(source) {
-  const given = (await source) ?? new URL('./corestore_wasm_bg.wasm', import.meta.url)
-  try {
-    await load({ module_or_path: given })
-  } catch (error) {
-    throw fail('WASM_LOAD_FAILED', `The WebAssembly could not be loaded: ${error?.message ?? error}. Is it served beside the script, or given to init()?`)
-  }
-  setErrorClass(CorestoreError)
-}
 
 /** What all views of one store share. */
 class Shared {
@@ -42,6 +24,7 @@ class Shared {
     this.views = new Set()
     this.connections = new Map() // number → Connection
     this.swarms = new Set()
+    this.unclaimed = [] // events of swarms that do not know their number yet
     this.cores = new Map() // number → Set of Hypercore
     this.peers = new Map() // number of a core → Map of Connection → Peer
     this.listening = new Map(BY_BLOCK.map((event) => [event, new Set()])) // event → Set of Hypercore
@@ -54,17 +37,17 @@ class Shared {
   }
 
   async _open() {
-    await init(this.options.wasm)
-    if (this.closed) throw closed()
-    const { name, memory, primaryKey, identity } = this.options
+    const { name, memory, primaryKey, identity, wasm, worker } = this.options
     const options = {
+      wasm,
       name: memory ? undefined : name ?? 'corestore',
       primaryKey: primaryKey && id.decode(primaryKey),
       identity: identity && id.decode(identity)
     }
-    const handle = await CorestoreHandle.open(options, (...event) => this._event(...event))
+    const open = worker ? openRemote : openLocal
+    const handle = await open(options, (...event) => this._event(...event))
     if (this.closed) {
-      handle.close()
+      await handle.close()
       throw closed()
     }
     this.handle = handle
@@ -84,7 +67,18 @@ class Shared {
   }
 
   _swarmEvent(event, connection, number, ...args) {
-    for (const swarm of this.swarms) if (swarm._number === number) swarm._event(event, connection, ...args)
+    const swarms = [...this.swarms]
+    const swarm = swarms.find((swarm) => swarm._number === number)
+    if (swarm) swarm._event(event, connection, ...args)
+    // The first may come before the answer that tells the number.
+    else if (swarms.some((swarm) => swarm._number === null)) this.unclaimed.push([number, event, connection, ...args])
+  }
+
+  /** What was said of a swarm before it had its number. */
+  claim(number) {
+    const own = this.unclaimed.filter(([of]) => of === number)
+    this.unclaimed = this.unclaimed.filter(([of]) => of !== number)
+    return own.map(([, ...event]) => event)
   }
 
   /** Keeps account of who replicates what; gives the peer who came or went. */
@@ -123,14 +117,14 @@ class Shared {
     if (!this.closed) this.handle?.listen(event, sessions.size > 0)
   }
 
-  close() {
+  async close() {
     if (this.closed) return
     this.closed = true
     globalThis.removeEventListener?.('pagehide', this.hiding)
     globalThis.document?.removeEventListener('visibilitychange', this.hiding)
     for (const swarm of [...this.swarms]) swarm._end()
     for (const connection of this.connections.values()) connection.destroy()
-    this.handle?.close()
+    await this.handle?.close()
   }
 }
 
@@ -178,7 +172,7 @@ export class Corestore extends Emitter {
       await this._shared.open()
       return this._shared.handle.openCore({
         name: given.name,
-        namespace: this._namespaceKey(),
+        namespaces: this._namespace,
         key,
         discoveryKey,
         seed,
@@ -217,7 +211,7 @@ export class Corestore extends Emitter {
     for (const view of this._views) await view.close()
     await Promise.all([...this._sessions].map((session) => session.close()))
     this._shared.views.delete(this)
-    if (this._root) this._shared.close()
+    if (this._root) await this._shared.close()
     this.emit('close')
   }
 
@@ -225,10 +219,6 @@ export class Corestore extends Emitter {
     const session = new Hypercore(this, open, options)
     this._sessions.add(session)
     return session
-  }
-
-  _namespaceKey() {
-    return this._namespace.reduce((parent, name) => CorestoreHandle.namespace(parent, name), undefined)
   }
 }
 

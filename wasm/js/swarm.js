@@ -25,6 +25,7 @@ export class Swarm extends Emitter {
     this.destroyed = false
     this._shared = store._shared
     this._handle = null
+    this._number = null
     this._early = [] // what was asked for before there is a handle
     this._topics = new Map() // topic in hex → Discovery
     this._parted = true
@@ -126,9 +127,16 @@ export class Swarm extends Emitter {
   async _open(seed, minBackoff, maxBackoff) {
     await this._shared.open()
     if (this.destroyed) throw fail('SESSION_CLOSED', 'The swarm is destroyed.')
-    this._handle = this._shared.handle.swarm(this.relay, seed, minBackoff, maxBackoff)
-    this._number = this._handle.number
+    const handle = await this._shared.handle.swarm(this.relay, seed, minBackoff, maxBackoff)
+    if (this.destroyed) {
+      handle.close()
+      handle.free()
+      throw fail('SESSION_CLOSED', 'The swarm is destroyed.')
+    }
+    this._handle = handle
+    this._number = handle.number
     this.publicKey = this._handle.publicKey
+    for (const event of this._shared.claim(handle.number)) this._event(...event)
     for (const act of this._early.splice(0)) act(this._handle)
   }
 

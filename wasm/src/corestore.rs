@@ -45,8 +45,9 @@ extern "C" {
     pub type CoreOptions;
     #[wasm_bindgen(method, getter)]
     fn name(this: &CoreOptions) -> Option<String>;
+    /// Names of namespaces, outermost first.
     #[wasm_bindgen(method, getter)]
-    fn namespace(this: &CoreOptions) -> JsValue;
+    fn namespaces(this: &CoreOptions) -> Vec<String>;
     #[wasm_bindgen(method, getter)]
     fn key(this: &CoreOptions) -> JsValue;
     #[wasm_bindgen(method, getter, js_name = discoveryKey)]
@@ -99,15 +100,6 @@ impl CorestoreHandle {
         };
         let request = self.driver.command(|machine| machine.open_core(request));
         Ok(promise(&self.driver, request, None, opened))
-    }
-
-    /// The 32 bytes of the namespace `name` within `parent` (the store's own when `undefined`).
-    ///
-    /// # Errors
-    /// `BAD_ARGUMENT` when `parent` is no namespace.
-    pub fn namespace(parent: &JsValue, name: &str) -> Result<Uint8Array, JsValue> {
-        let parent = optional_key(parent, "namespace")?;
-        Ok(to_js(&Corestore::namespace(parent, name)))
     }
 
     /// A promise of the discovery keys of every stored core.
@@ -172,11 +164,11 @@ impl CorestoreHandle {
         self.driver.write_out();
     }
 
-    /// Closes everything. What was acknowledged is stored.
-    pub fn close(&self) {
+    /// Closes everything. What was acknowledged is stored; a promise of the rest being written too.
+    pub fn close(&self) -> Promise {
         let transports = core::mem::take(&mut *self.transports.borrow_mut());
         transports.values().for_each(|transport| transport.hang_up());
-        self.driver.close();
+        self.driver.close()
     }
 
     fn start(&self, dialling: Dialling, initiator: bool, waits: (f64, f64)) -> Result<u32, JsValue> {
@@ -212,7 +204,9 @@ fn opened(driver: &Driver, outcome: Outcome) -> JsValue {
 
 fn core_name(options: &CoreOptions) -> Result<CoreName, JsValue> {
     if let Some(name) = options.name() {
-        return Ok(CoreName::Name { namespace: optional_key(&options.namespace(), "namespace")?, name });
+        let namespaces = options.namespaces();
+        let namespace = namespaces.iter().fold(None, |parent, name| Some(Corestore::namespace(parent, name)));
+        return Ok(CoreName::Name { namespace, name });
     }
     let key = optional_key(&options.key(), "key")?.map(|key| CoreName::Key(CoreKey(key)));
     let discovery_key = optional_key(&options.discovery_key(), "discoveryKey")?;

@@ -18,6 +18,7 @@ use corestore_core::corestore::{
 };
 use corestore_core::storage::OpId;
 use corestore_core::stream::Split;
+use js_sys::Promise;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
@@ -192,17 +193,17 @@ impl Driver {
         self.0.closed.get()
     }
 
-    /// Closes every connection, fails what waits and lets the store go.
-    pub(crate) fn close(&self) {
+    /// Closes every connection, fails what waits and lets the store go; a promise of everything being written.
+    pub(crate) fn close(&self) -> Promise {
         if self.0.closed.replace(true) {
-            return;
+            return Promise::resolve(&JsValue::UNDEFINED);
         }
         let links = core::mem::take(&mut *self.0.links.borrow_mut());
         links.values().for_each(|link| link.end(&CloseReason::Local));
         let waiters = core::mem::take(&mut *self.0.waiters.borrow_mut());
         waiters.into_values().for_each(|waiter| waiter.fail(&error::closed()));
         self.0.timer.borrow_mut().take();
-        self.0.store.borrow().close();
+        self.0.store.borrow().close()
     }
 
     fn schedule_turn(&self) {

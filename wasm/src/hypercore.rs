@@ -5,7 +5,8 @@ use crate::corestore::pair;
 use crate::driver::Driver;
 use crate::error;
 use crate::promise::promise;
-use corestore_core::corestore::{CoreInfo, DownloadRange, GetOptions, Outcome, SessionId};
+use corestore_core::corestore::{CoreInfo, Corestore, DownloadRange, GetOptions, Outcome, RequestId, SessionId};
+use corestore_core::time::Duration;
 use js_sys::{Array, Promise, Uint8Array};
 use std::cell::RefCell;
 use wasm_bindgen::prelude::*;
@@ -175,49 +176,62 @@ impl HypercoreHandle {
         Ok(self.driver.look(|machine| number(machine.count(self.session, range))))
     }
 
-    /// Looks for a longer log; a promise of whether it grew.
-    pub fn update(&self, wait: bool, signal: Option<AbortSignal>) -> Promise {
-        let request = self.driver.command(|machine| machine.update(self.session, wait));
-        promise(&self.driver, request, signal, |_, outcome| matches!(outcome, Outcome::Updated(true)).into())
-    }
-
-    /// A promise of `[block, offset]` of the block that holds a byte, or of `null`.
+    /// Looks for a longer log, for at most `timeout` milliseconds (0: without end); a promise of whether it grew.
     ///
     /// # Errors
-    /// `BAD_ARGUMENT` when `byte` is no byte offset.
-    pub fn seek(&self, byte: f64, signal: Option<AbortSignal>) -> Result<Promise, JsValue> {
+    /// `BAD_ARGUMENT` when `timeout` is no time.
+    pub fn update(&self, wait: bool, timeout: f64, signal: Option<AbortSignal>) -> Result<Promise, JsValue> {
+        let request = self.request(timeout, |machine| machine.update(self.session, wait))?;
+        let convert = |_: &Driver, outcome| matches!(outcome, Outcome::Updated(true)).into();
+        Ok(promise(&self.driver, request, signal, convert))
+    }
+
+    /// A promise of `[block, offset]` of the block that holds a byte, or of `null`; given up after `timeout`
+    /// milliseconds (0: never).
+    ///
+    /// # Errors
+    /// `BAD_ARGUMENT` when `byte` is no byte offset, or `timeout` no time.
+    pub fn seek(&self, byte: f64, timeout: f64, signal: Option<AbortSignal>) -> Result<Promise, JsValue> {
         let byte = checked_index(byte, "The byte offset")?;
-        let request = self.driver.command(|machine| machine.seek(self.session, byte));
+        let request = self.request(timeout, |machine| machine.seek(self.session, byte))?;
         Ok(promise(&self.driver, request, signal, |_, outcome| match outcome {
             Outcome::Sought(Some((block, offset))) => pair(block, offset),
             _ => JsValue::NULL,
         }))
     }
 
-    /// Downloads `start..end` (without an end: live); a promise that resolves when it is done.
+    /// Downloads `start..end` (without an end: live), for at most `timeout` milliseconds (0: without end); a promise that
+    /// resolves when it is done.
     ///
     /// # Errors
-    /// `BAD_ARGUMENT` when an end is no index.
+    /// `BAD_ARGUMENT` when an end is no index, or `timeout` no time.
     pub fn download(
         &self,
         start: f64,
         end: Option<f64>,
         linear: bool,
+        timeout: f64,
         signal: Option<AbortSignal>,
     ) -> Result<Promise, JsValue> {
         let start = checked_index(start, "The start")?;
         let end = end.map(|end| checked_index(end, "The end")).transpose()?;
-        Ok(self.start_download(DownloadRange::Range { start, end, linear }, signal))
+        self.start_download(DownloadRange::Range { start, end, linear }, timeout, signal)
     }
 
-    /// Downloads single blocks; a promise that resolves when all are stored.
+    /// Downloads single blocks, for at most `timeout` milliseconds (0: without end); a promise that resolves when all
+    /// are stored.
     ///
     /// # Errors
-    /// `BAD_ARGUMENT` when one is no index.
+    /// `BAD_ARGUMENT` when one is no index, or `timeout` no time.
     #[wasm_bindgen(js_name = downloadBlocks)]
-    pub fn download_blocks(&self, blocks: Vec<f64>, signal: Option<AbortSignal>) -> Result<Promise, JsValue> {
+    pub fn download_blocks(
+        &self,
+        blocks: Vec<f64>,
+        timeout: f64,
+        signal: Option<AbortSignal>,
+    ) -> Result<Promise, JsValue> {
         let blocks: Result<_, _> = blocks.into_iter().map(|block| checked_index(block, "A block index")).collect();
-        Ok(self.start_download(DownloadRange::Blocks(blocks?), signal))
+        self.start_download(DownloadRange::Blocks(blocks?), timeout, signal)
     }
 
     /// Cuts the log; a promise that resolves when that is stored.
@@ -268,9 +282,26 @@ impl HypercoreHandle {
         promise(&self.driver, request, None, done)
     }
 
-    fn start_download(&self, range: DownloadRange, signal: Option<AbortSignal>) -> Promise {
-        let request = self.driver.command(|machine| machine.download(self.session, range));
-        promise(&self.driver, request, signal, done)
+    fn start_download(
+        &self,
+        range: DownloadRange,
+        timeout: f64,
+        signal: Option<AbortSignal>,
+    ) -> Result<Promise, JsValue> {
+        let request = self.request(timeout, |machine| machine.download(self.session, range))?;
+        Ok(promise(&self.driver, request, signal, done))
+    }
+
+    /// Starts a request that is given up after so many milliseconds, unless they are 0.
+    fn request(&self, timeout: f64, start: impl FnOnce(&mut Corestore) -> RequestId) -> Result<RequestId, JsValue> {
+        let timeout = checked_index(timeout.ceil(), "The timeout")?;
+        Ok(self.driver.command(|machine| {
+            let request = start(machine);
+            if timeout > 0 {
+                machine.time_out(request, Duration::from_millis(timeout));
+            }
+            request
+        }))
     }
 }
 

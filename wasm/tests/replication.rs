@@ -85,7 +85,7 @@ async fn a_reader_in_the_same_page_gets_blocks_live_and_keeps_them() {
     append(&writer, &[b"live"]).await;
     let live = JsFuture::from(live).await.unwrap();
     assert_eq!(Uint8Array::new(&live).to_vec(), b"live");
-    let all = reader.download(0.0, Some(4.0), false, None).unwrap();
+    let all = reader.download(0.0, Some(4.0), false, 0.0, None).unwrap();
     JsFuture::from(all).await.unwrap();
     assert_eq!((reader.length(), reader.contiguous_length(), reader.writable()), (4.0, 4.0, false));
     let events = events.join(",").as_string().unwrap();
@@ -93,15 +93,15 @@ async fn a_reader_in_the_same_page_gets_blocks_live_and_keeps_them() {
         assert!(events.contains(told), "{told} is not among {events}");
     }
     assert!(writer_store.traffic(out).iter().all(|bytes| *bytes > 0.0));
-    writer_store.close();
-    reader_store.close();
+    drop(writer_store.close());
+    drop(reader_store.close());
 
     let (reader_store, _) = open(Some(&name)).await.unwrap();
     let reader = core(&reader_store, &[("key", key.into()), ("create", false.into())]).await;
     assert_eq!(reader.length(), 4.0);
     assert_eq!(get(&reader, 0.0, 0.0).await.unwrap(), b"one");
     assert_eq!(get(&reader, 1.0, 0.0).await.unwrap(), b"");
-    reader_store.close();
+    drop(reader_store.close());
     delete(&name).await;
 }
 
@@ -115,14 +115,14 @@ async fn what_a_page_appends_is_there_when_it_comes_back() {
     }
     let key = log.key().to_vec();
     JsFuture::from(log.truncate(30.0, None).unwrap()).await.unwrap();
-    store.close();
+    drop(store.close());
     let (store, _) = open(Some(&name)).await.unwrap();
     let log = named(&store, "log").await;
     assert_eq!((log.key().to_vec(), log.length(), log.fork(), log.writable()), (key, 30.0, 1.0, true));
     assert_eq!(get(&log, 29.0, 0.0).await.unwrap(), [29; 100]);
     append(&log, &[b"goes on"]).await;
     assert_eq!(get(&log, 30.0, 0.0).await.unwrap(), b"goes on");
-    store.close();
+    drop(store.close());
     delete(&name).await;
 }
 
@@ -146,7 +146,7 @@ async fn requests_fail_with_codes() {
     assert_eq!(code(&store.open_core(&core_options(&[])).unwrap_err()), "BAD_ARGUMENT");
     assert_eq!(code(&store.dial("ws://".into(), true, true, 1.0, 1.0).unwrap_err()), "BAD_ARGUMENT");
     let open = log.get(7.0, true, 0.0, false, None).unwrap();
-    store.close();
+    drop(store.close());
     assert_eq!(code(&JsFuture::from(open).await.unwrap_err()), "SESSION_CLOSED");
 }
 
@@ -160,5 +160,5 @@ async fn garbage_ends_the_connection_and_names_the_fault() {
     Function::new_with_args("end", send).call1(&JsValue::NULL, &theirs).unwrap();
     sleep(20).await;
     assert_eq!(events.join(",").as_string().unwrap(), "connection-close");
-    store.close();
+    drop(store.close());
 }

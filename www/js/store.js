@@ -7,7 +7,7 @@ import { Corestore } from '../corestore/index.js'
  */
 export async function openStore () {
   for (let attempt = 0; ; attempt++) {
-    const store = new Corestore({ name: 'corestore-reader' })
+    const store = new Corestore({ name: 'corestore-reader', worker: true })
     try {
       await store.ready()
       return store
@@ -20,7 +20,7 @@ export async function openStore () {
 
 /** A store that forgets: for a tab beside the one that holds the real store. */
 export async function openTemporaryStore () {
-  const store = new Corestore({ memory: true })
+  const store = new Corestore({ memory: true, worker: true })
   await store.ready()
   return store
 }

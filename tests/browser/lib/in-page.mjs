@@ -23,9 +23,16 @@ export function helpers () {
     }
     throw new Error(`never came true: ${question}`)
   }
+  /** The package, whose stores work in Workers when `window.worker` says so. */
+  window.load = async () => {
+    const module = await import('/js/index.js')
+    const options = (given) => ({ worker: window.worker, ...(typeof given === 'string' ? { name: given } : given) })
+    class Corestore extends module.Corestore { constructor (given) { super(options(given)) } }
+    return { ...module, Corestore }
+  }
   /** A writer of `count` blocks and a reader who knows its key. */
   window.pair = async (count) => {
-    const { Corestore, createTransportPair } = await import('/js/index.js')
+    const { Corestore, createTransportPair } = await load()
     const stores = [new Corestore({ memory: true }), new Corestore({ memory: true })]
     const writer = stores[0].get({ name: 'log', valueEncoding: 'utf-8' })
     await writer.append(Array.from({ length: count }, (_, i) => `block ${i}`))

@@ -1,15 +1,16 @@
 //! IndexedDB, as little of it as the store needs: open, transactions, rows under byte keys, completion as a future.
 
+use super::layout;
 use crate::error::OpenError;
 use bytes::Bytes;
 use core::ops::Range;
 use corestore_core::storage::StorageError;
 use js_sys::{Array, ArrayBuffer, JsString, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{
     DomException, IdbDatabase, IdbFactory, IdbKeyRange, IdbObjectStore, IdbOpenDbRequest, IdbRequest,
-    IdbRequestReadyState, IdbTransaction,
+    IdbRequestReadyState, IdbTransaction, IdbVersionChangeEvent,
 };
 
 /// The tables of a store.
@@ -79,13 +80,18 @@ extern "C" {
 }
 
 impl Database {
-    /// Opens or creates the database `name`.
+    /// Opens or creates the database `name`; one of an older layout comes to the present one.
     pub(crate) async fn open(name: &str) -> Result<Self, OpenError> {
+        Self::open_version(name, layout::VERSION).await
+    }
+
+    /// As [`Self::open`], of another version.
+    pub(crate) async fn open_version(name: &str, version: u32) -> Result<Self, OpenError> {
         let factory = Reflect::get(&js_sys::global(), &"indexedDB".into()).ok();
         let factory = factory.filter(|factory| factory.is_object()).ok_or(OpenError::Unavailable(String::new()))?;
         let factory: IdbFactory = factory.unchecked_into();
-        let request = factory.open_with_u32(name, VERSION).map_err(|error| open_error(name, &error))?;
-        let upgrade = Closure::once_into_js(upgrade);
+        let request = factory.open_with_u32(name, version).map_err(|error| open_error(name, &error))?;
+        let upgrade = Closure::once_into_js(make_or_upgrade);
         request.set_onupgradeneeded(Some(upgrade.unchecked_ref()));
         JsFuture::from(completion(&request)).await.map_err(|error| open_error(name, &error))?;
         match (request.error(), request.result()) {
@@ -231,10 +237,19 @@ impl Row {
     }
 }
 
-fn upgrade(event: web_sys::Event) {
+fn make_or_upgrade(event: IdbVersionChangeEvent) {
     let Some(request) = event.target() else { return };
     let request: IdbOpenDbRequest = request.unchecked_into();
-    if let Ok(database) = request.result() {
+    if event.old_version() > 0.0 {
+        if let Some(transaction) = request.transaction().map(Transaction::new) {
+            spawn_local(async move {
+                // A transaction that is taken back fails the opening, and leaves the store as it was.
+                if layout::upgrade(&transaction).await.is_err() {
+                    transaction.abort();
+                }
+            });
+        }
+    } else if let Ok(database) = request.result() {
         let database: IdbDatabase = database.unchecked_into();
         for table in Table::ALL {
             // A table that cannot be made fails the opening.
@@ -302,9 +317,6 @@ fn name_of(error: &JsValue) -> (String, String) {
         },
     }
 }
-
-/// Version of the layout in [`super::indexed_db`].
-const VERSION: u32 = 1;
 
 #[cfg(test)]
 mod tests {

@@ -73,6 +73,8 @@ impl IndexedDb {
                 state.note_broken(&error);
             }
         }
+        drop(state);
+        self.tell_closed();
     }
 }
 

@@ -1,6 +1,7 @@
 //! The store in IndexedDB.
 //!
-//! IndexedDB is paid by the row (about 70 µs), not by the byte, so that rows are packed and written late:
+//! IndexedDB is paid by the row (about 70 µs), not by the byte, so that rows are packed and written late. The database's
+//! version is the layout's ([`super::layout`]):
 //!
 //! | table | key | value |
 //! |---|---|---|
@@ -34,6 +35,7 @@ use bytes::Bytes;
 use core::ops::Range;
 use corestore_core::merkle::Node;
 use corestore_core::storage::{OpId, RecordKey, StorageError, StorageOp, WriteOp};
+use js_sys::{Function, Promise};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -49,6 +51,8 @@ pub(super) struct Shared {
     pub(super) answers: Answers,
     ownership: RefCell<Option<Ownership>>,
     gone: RefCell<Option<Closure<dyn FnMut()>>>,
+    /// Who waits until nothing is being written any more.
+    closing: RefCell<Vec<Function>>,
 }
 
 #[derive(Default)]
@@ -108,6 +112,7 @@ impl IndexedDb {
             answers,
             ownership: RefCell::new(Some(ownership)),
             gone: RefCell::new(None),
+            closing: RefCell::default(),
         }));
         store.read_journal().await.map_err(|error| match error {
             StorageError::Broken(why) => OpenError::Broken(why),
@@ -149,12 +154,24 @@ impl IndexedDb {
         self.issue();
     }
 
-    /// Closes the database after what was given and lets the next owner in.
-    pub(super) fn close(&self) {
+    /// Closes the database after what was given and lets the next owner in; a promise of that being written.
+    pub(super) fn close(&self) -> Promise {
         self.write_out();
         self.0.state.borrow_mut().broken = Some(StorageError::Broken("it is closed".into()));
         self.0.database.close();
         self.0.ownership.borrow_mut().take();
+        let written = Promise::new(&mut |resolve, _| self.0.closing.borrow_mut().push(resolve));
+        self.tell_closed();
+        written
+    }
+
+    /// Tells who closed the store when nothing is being written any more.
+    pub(super) fn tell_closed(&self) {
+        if self.0.state.borrow().is_idle() {
+            let closing = core::mem::take(&mut *self.0.closing.borrow_mut());
+            // A promise's own function does not throw.
+            closing.iter().for_each(|resolve| drop(resolve.call0(&JsValue::UNDEFINED)));
+        }
     }
 
     /// Answers an operation later.
@@ -287,6 +304,11 @@ impl State {
         if *error != StorageError::Full && self.broken.is_none() {
             self.broken = Some(error.clone());
         }
+    }
+
+    /// True when nothing is being written.
+    fn is_idle(&self) -> bool {
+        self.writes_in_flight == 0 && self.folding.is_none()
     }
 
     pub(super) fn is_fold_due(&self) -> bool {

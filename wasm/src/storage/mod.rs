@@ -6,6 +6,7 @@ mod fold;
 mod folding;
 mod indexed_db;
 mod journal;
+mod layout;
 mod overlay;
 mod owner;
 mod pages;

@@ -4,7 +4,9 @@ use super::indexed_db::IndexedDb;
 use crate::error::OpenError;
 use core::fmt;
 use corestore_core::storage::{MemoryStore, OpId, StorageError, StorageOp, StorageReply, Store as _};
+use js_sys::Promise;
 use std::rc::Rc;
+use wasm_bindgen::JsValue;
 
 /// The outcome of an operation.
 pub type Answer = Result<StorageReply, StorageError>;
@@ -40,7 +42,7 @@ impl Store {
     ///
     /// # Errors
     /// A `CorestoreError` with a code that begins with `STORAGE_`.
-    pub async fn indexed_db(name: &str, journal_limit: usize, answers: Answers) -> Result<Self, wasm_bindgen::JsValue> {
+    pub async fn indexed_db(name: &str, journal_limit: usize, answers: Answers) -> Result<Self, JsValue> {
         let opened = IndexedDb::open(name, journal_limit, answers).await;
         opened.map(Self::IndexedDb).map_err(|error: OpenError| crate::error::of_opening(&error))
     }
@@ -67,10 +69,11 @@ impl Store {
         }
     }
 
-    /// Lets the store go; every operation given before is still carried out.
-    pub fn close(&self) {
-        if let Self::IndexedDb(store) = self {
-            store.close();
+    /// Lets the store go; every operation given before is still carried out, and the promise is of that.
+    pub fn close(&self) -> Promise {
+        match self {
+            Self::Memory(_) => Promise::resolve(&JsValue::UNDEFINED),
+            Self::IndexedDb(store) => store.close(),
         }
     }
 }

@@ -105,6 +105,7 @@ impl IndexedDb {
         let answers = gathered.due.into_iter().map(|op| (op, result.clone().map(|()| StorageReply::Written)));
         self.answer(answers.collect());
         self.flush();
+        self.tell_closed();
     }
 }
 

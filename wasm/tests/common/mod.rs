@@ -48,7 +48,7 @@ impl TestStore {
     }
 
     pub fn close(self) {
-        self.store.close();
+        drop(self.store.close());
     }
 }
 
