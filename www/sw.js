@@ -14,6 +14,8 @@ self.addEventListener('activate', (event) => {
 self.addEventListener('fetch', (event) => {
   const { request } = event
   if (request.method !== 'GET' || new URL(request.url).origin !== self.location.origin) return
+  // What says how things are now is of no use later.
+  if (request.cache === 'no-store') return
   event.respondWith(fromNetworkOrCache(request))
 })
 

@@ -28,12 +28,17 @@ fn writer(length: u8) -> (Host, SessionId, CoreKey) {
     (host, session, info.key)
 }
 
-/// A reader that knows `length` blocks of a core and holds none, with a puppet that claims them all.
+/// A reader that knows `length` one-byte blocks of a core and holds none, with a puppet that claims them all.
 fn reader(length: u8) -> (Host, SessionId, Puppet) {
+    reader_of(length, 1)
+}
+
+/// The same with blocks of `size` bytes.
+fn reader_of(length: u8, size: usize) -> (Host, SessionId, Puppet) {
     let mut world = World::new(2);
     let (session, info) = world.hosts[0].open(OpenCore::name("core-1"));
     for i in 0..length {
-        world.hosts[0].append(session, &[&[i]]);
+        world.hosts[0].append(session, &[&vec![i; size]]);
     }
     let (reading, _) = world.hosts[1].open(OpenCore::key(info.key));
     let link = world.connect(1, 0);
@@ -169,17 +174,19 @@ fn wanted_blocks_go_out_with_priority_and_ranges_without() {
 
 #[test]
 fn no_peer_has_more_requests_than_its_window() {
-    let (mut host, session, mut puppet) = reader(200);
+    let (mut host, session, mut puppet) = reader_of(200, 16 << 10);
     host.machine.download(session, DownloadRange::Range { start: 0, end: None, linear: false });
     puppet.pump(&mut host);
     assert_eq!(puppet.requests().len(), 64);
-    puppet.say(&mut host, &no_data(1, 7));
-    assert_eq!(puppet.requests().len(), 1);
+    (1..32).for_each(|id| puppet.say(&mut host, &no_data(id, 7)));
+    assert_eq!(puppet.requests().len(), 0);
+    puppet.say(&mut host, &no_data(32, 7));
+    assert_eq!(puppet.requests().len(), 32);
 }
 
 #[test]
 fn a_far_peer_gets_a_larger_window() {
-    let (mut host, session, mut puppet) = reader(250);
+    let (mut host, session, mut puppet) = reader_of(250, 16 << 10);
     host.machine.get(session, 0, GetOptions::default());
     puppet.pump(&mut host);
     host.pass(Duration::from_millis(150));

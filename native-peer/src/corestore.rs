@@ -155,8 +155,11 @@ impl Corestore {
         self.start(wire, role, Some(split))
     }
 
-    /// Replicates over a stream whose handshake is made.
-    pub(crate) fn replicate_split<S>(&self, stream: S, role: Role, split: Split) -> Result<Connection, Ended>
+    /// Replicates over a byte stream whose Noise handshake is made elsewhere: it begins at the secret-stream's header.
+    ///
+    /// # Errors
+    /// [`Ended`] when the store is closed.
+    pub fn replicate_split<S>(&self, stream: S, role: Role, split: Split) -> Result<Connection, Ended>
     where
         S: AsyncRead + AsyncWrite + Send + 'static,
     {

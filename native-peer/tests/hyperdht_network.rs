@@ -365,8 +365,8 @@ fn two_random_nats_meet_at_a_relay() {
     assert_eq!(failure(&net.hosts[client].machine), None);
     let met = |net: &Net<Member>, number: usize| {
         net.hosts[number].machine.events.iter().find_map(|event| match event {
-            Event::MeetAtRelay { connection, relay, token, initiator, .. } => {
-                Some((*connection, *relay, *token, *initiator))
+            Event::MeetAtRelay { connection, relay, token, initiator, local_stream } => {
+                Some((*connection, *relay, *token, *initiator, *local_stream))
             }
             _ => None,
         })
@@ -375,6 +375,13 @@ fn two_random_nats_meet_at_a_relay() {
     assert_eq!((ours.1, ours.2, ours.3), (relay, theirs.2, true));
     assert_eq!((theirs.1, theirs.3), (relay, false));
     let at = Net::<Member>::address(2);
+    // The other side may speak through the relay before we are told that it is there: that is no direct way.
+    let stream = theirs.4;
+    let early = net.with(server, |member, now| {
+        member.dht.relay_reached(theirs.0, SocketId::CLIENT, at);
+        member.dht.handle_stream_packet(now, SocketId::CLIENT, at, stream)
+    });
+    assert!(!early);
     for (number, connection) in [(client, ours.0), (server, theirs.0)] {
         net.with(number, |member, now| member.dht.relayed(now, connection, SocketId::CLIENT, at, 5));
         let connected = &net.hosts[number].machine.connected[0];
@@ -562,6 +569,18 @@ fn a_network_change_announces_servers_anew() {
     net.run(Duration::from_secs(600));
     net.with(server, |member, now| member.dht.resume(now));
     net.run(Duration::from_secs(20));
+    let announced = |net: &Net<Member>| {
+        let events = net.hosts[server].machine.events.iter();
+        events.filter(|event| matches!(event, Event::Announced { relays: 1.., .. })).count()
+    };
+    let before = announced(&net);
+    let addresses = vec![SocketAddrV4::new(Ipv4Addr::new(192, 168, 1, 2), PORT)];
+    for _ in 0..3 {
+        let addresses = addresses.clone();
+        net.with(server, |member, now| member.dht.network_seen(now, addresses));
+        net.run(Duration::from_secs(10));
+    }
+    assert_eq!(announced(&net), before + 1, "the same network is no news");
     let key = pair(1).public_key();
     net.with(3, |member, now| member.dht.connect(now, &pair(2), key, ConnectSettings::default()));
     net.run(Duration::from_secs(10));

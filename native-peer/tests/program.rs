@@ -197,3 +197,19 @@ fn damage_is_found() {
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("damaged"), "{said}");
 }
+
+#[test]
+fn a_store_in_use_is_backed_up_and_the_backup_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (_writer, first) = writer(&path("store"));
+    for (name, more) in [("copied", None), ("linked", Some("--link"))] {
+        let arguments: Vec<String> =
+            ["backup", "--storage"].map(str::to_owned).into_iter().chain([path("store"), path(name)]).collect();
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).chain(more).collect();
+        assert!(good(&arguments, "").starts_with("whole: "));
+        assert!(good(&["verify", "--storage", &path(name)], "").starts_with("whole: 3 cores"));
+        assert!(good(&["ls", "--storage", &path(name), "--json"], "").contains(first["key"].as_str().unwrap()));
+        assert!(sentence(&arguments).contains("choose a new directory"));
+    }
+}

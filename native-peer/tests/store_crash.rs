@@ -119,6 +119,36 @@ fn a_power_cut_loses_nothing_that_was_durable_at_the_power_level() {
     power_cuts(&options, |(_, durable)| durable);
 }
 
+#[test]
+fn a_segment_that_a_checkpoint_names_before_its_first_entry_outlives_every_power_cut() {
+    let options = tiny();
+    let work = Work::new(3, 60);
+    let mut begun = 0;
+    for steps in (0..250).step_by(4) {
+        let disk = FakeDisk::default();
+        disk.die_after(Some(steps));
+        let (acknowledged, _) = work.run(&disk, &options);
+        // Closing makes a checkpoint; when the death was in a new segment, it lies right at the segment's begin.
+        let disk = disk.after_kill();
+        FileStore::open_on(Arc::new(disk.clone()), &options).unwrap().close().unwrap();
+        let files = disk.files();
+        let (_, last) = files.iter().rfind(|(name, _)| name.starts_with("log/")).unwrap();
+        begun += usize::from(last.len() == 32);
+        let disk = FakeDisk::of(files);
+        for step in 0..4 {
+            disk.die_after(Some(step));
+            if let Ok(store) = FileStore::open_on(Arc::new(disk.clone()), &options) {
+                std::mem::forget(store);
+            }
+            for seed in 0..4 {
+                let what = format!("step {steps}, {step} on, seed {seed}");
+                work.check(disk.after_power_cut(&mut Dice(seed)), acknowledged, &options, &what);
+            }
+        }
+    }
+    assert!(begun > 0);
+}
+
 /// A store of a few batches that died before any checkpoint, or with one.
 fn small_store(checkpoint: bool) -> (BTreeMap<String, Vec<u8>>, Vec<Contents>) {
     let disk = FakeDisk::default();

@@ -4,13 +4,13 @@ import { formatAddress, parseAddress, peerProblem } from '../../www/js/address.j
 
 const key = 'ab'.repeat(32)
 const secret = 'cd'.repeat(32)
-assert.deepEqual(parseAddress(`http://h/?peer=ws://127.0.0.1:4000#${key}`), { key, peer: 'ws://127.0.0.1:4000', encryption: '', all: false })
-assert.deepEqual(parseAddress(`http://h/?all&peer=ws%3A%2F%2Fh%3A1#${key}&encryption=${secret}`), { key, peer: 'ws://h:1', encryption: secret, all: true })
-assert.deepEqual(parseAddress('http://h/'), { key: '', peer: '', encryption: '', all: false })
-assert.deepEqual(parseAddress('http://h/#%'), { key: '%', peer: '', encryption: '', all: false })
+assert.deepEqual(parseAddress(`http://h/?peer=ws://127.0.0.1:4000#${key}`), { key, peer: 'ws://127.0.0.1:4000', relay: '', encryption: '', all: false })
+assert.deepEqual(parseAddress(`http://h/?all&peer=ws%3A%2F%2Fh%3A1#${key}&encryption=${secret}`), { key, peer: 'ws://h:1', relay: '', encryption: secret, all: true })
+assert.deepEqual(parseAddress('http://h/'), { key: '', peer: '', relay: '', encryption: '', all: false })
+assert.deepEqual(parseAddress('http://h/#%'), { key: '%', peer: '', relay: '', encryption: '', all: false })
 
 assert.equal(formatAddress('http://h/?x#y', { key, peer: 'ws://127.0.0.1:4000' }), `http://h/?peer=ws://127.0.0.1:4000#${key}`)
-for (const address of [{ key, peer: 'wss://h:1/p?q=1&r=2', encryption: secret, all: true }, { key, peer: '', encryption: '', all: false }]) {
+for (const address of [{ key, peer: 'wss://h:1/p?q=1&r=2', relay: 'wss://r', encryption: secret, all: true }, { key, peer: '', relay: '', encryption: '', all: false }]) {
   assert.deepEqual(parseAddress(formatAddress('http://h/page', address)), address)
 }
 

@@ -65,6 +65,21 @@ fn a_page_dials_again_and_a_slow_transport_holds_it_back() {
 }
 
 #[test]
+fn a_page_of_the_gateway_reads_a_javascript_writer_by_its_key_alone() {
+    scenario("gateway-reads");
+}
+
+#[test]
+fn a_page_reads_by_way_of_the_npm_relay() {
+    scenario("npm-relay-reads");
+}
+
+#[test]
+fn a_core_written_in_the_page_is_found_by_its_key() {
+    scenario("gateway-writes");
+}
+
+#[test]
 fn the_page_address_is_taken_apart_and_put_together() {
     scenario("address");
 }

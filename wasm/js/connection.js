@@ -4,13 +4,11 @@ import { Emitter } from './emitter.js'
 import { fail } from './error.js'
 
 export class Connection extends Emitter {
-  constructor(shared, peer, options) {
+  constructor(shared, url) {
     super()
-    this.url = typeof peer === 'string' || peer instanceof URL ? String(peer) : null
-    if (this.url === null && typeof peer?.send !== 'function') {
-      throw fail('BAD_ARGUMENT', 'A peer is a WebSocket address, or a transport with send and close.')
-    }
-    if (this.url !== null) checkAddress(this.url)
+    this.url = url
+    this.path = 'direct'
+    this.isInitiator = true
     this.state = 'connecting'
     this.remotePublicKey = null
     this.lastReason = null
@@ -19,10 +17,30 @@ export class Connection extends Emitter {
     this._bytes = [0, 0]
     this._waiting = []
     this._key = {}
-    shared.connections.set(this._key, this)
     this._online = () => this.reconnect()
-    globalThis.addEventListener?.('online', this._online)
-    this._start(peer, options)
+  }
+
+  /** To a WebSocket, or over a transport. */
+  static direct(shared, peer, options) {
+    const url = typeof peer === 'string' || peer instanceof URL ? String(peer) : null
+    if (url === null && typeof peer?.send !== 'function') {
+      throw fail('BAD_ARGUMENT', 'A peer is a WebSocket address, or a transport with send and close.')
+    }
+    if (url !== null) checkAddress(url)
+    const connection = new Connection(shared, url)
+    connection.isInitiator = options.initiator !== false
+    shared.connections.set(connection._key, connection)
+    globalThis.addEventListener?.('online', connection._online)
+    connection._start(peer, options)
+    return connection
+  }
+
+  /** To a peer that a swarm brought: it has its number already. */
+  static relayed(shared, number, facts) {
+    const connection = Object.assign(new Connection(shared, null), facts)
+    connection._number = number
+    shared.connections.set(number, connection)
+    return connection
   }
 
   get bytesIn() {
@@ -134,7 +152,7 @@ function listen(peer) {
   return early
 }
 
-function checkAddress(url) {
+export function checkAddress(url) {
   let protocol = ''
   try {
     protocol = new URL(url).protocol

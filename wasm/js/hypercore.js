@@ -246,7 +246,8 @@ export class Hypercore extends Emitter {
 
   _findsPeers() {
     const connecting = [...this._shared.connections.values()].some((one) => one.state === 'connecting')
-    return this._peers.size > 0 || connecting
+    const looking = [...this._shared.swarms].some((swarm) => swarm.looking)
+    return this._peers.size > 0 || connecting || looking
   }
 
   _event(event, connection, ...args) {

@@ -255,6 +255,13 @@ export class Connection extends Emitter<ConnectionEvents> {
   readonly bytesOut: number
   /** Why it ended last; `null` while it never did. */
   readonly lastReason: CloseReason | null
+  /**
+   * How its bytes travel: over a WebSocket or transport of its own; sealed past a relay; or from a relay that is a peer
+   * itself.
+   */
+  readonly path: 'direct' | 'relayed' | 'gateway'
+  /** We dialled, or called. */
+  readonly isInitiator: boolean
 
   /** Resolves at the next `open` (at once when open); rejects when it closes for good. */
   ready(): Promise<void>
@@ -262,6 +269,111 @@ export class Connection extends Emitter<ConnectionEvents> {
   reconnect(): void
   /** Ends it for good. */
   destroy(): void
+}
+
+// ── Swarm ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface SwarmOptions {
+  /** Address of a relay that speaks `@hyperswarm/dht-relay`: a `corestore gateway`, or the npm package. */
+  relay: string | URL
+  /** The 32-byte seed of the key pair by which others know the page; drawn when not given. It never leaves the page. */
+  keyPair?: { seed: KeyLike }
+  /** Milliseconds before the first and the longest wait until the relay is dialled again; 500 and 30,000. */
+  minBackoff?: number
+  maxBackoff?: number
+}
+
+export interface JoinOptions {
+  /** Be found by others; `true` when not given. */
+  server?: boolean
+  /** Find others; `true` when not given. */
+  client?: boolean
+  /** Call at most so many peers of the topic. */
+  limit?: number
+}
+
+export interface PeerInfo {
+  readonly publicKey: Uint8Array
+  /** Topics under which it was found; none when it called. */
+  readonly topics: readonly Uint8Array[]
+  /** We called it. */
+  readonly client: boolean
+  readonly banned: boolean
+  /** Have nothing to do with it, or have again. */
+  ban(banned?: boolean): void
+}
+
+export interface Discovery {
+  readonly topic: Uint8Array
+  readonly isServer: boolean
+  readonly isClient: boolean
+  /** Resolves when the topic was looked up and everybody found was tried; to `false` when the swarm ended before. */
+  flushed(): Promise<boolean>
+  refresh(): Promise<boolean>
+  /** Leaves the topic. */
+  destroy(): Promise<void>
+}
+
+export type SwarmEvents = {
+  /** A peer is connected, and the store replicates over the connection. */
+  connection: [connection: Connection, info: PeerInfo]
+  /** Figures changed. */
+  update: []
+  /** `state` changed. */
+  state: [state: ConnectionState]
+  /** The relay was lost and is dialled again in `delay` milliseconds. */
+  reconnecting: [info: { reason: CloseReason, delay: number, attempt: number }]
+  close: []
+}
+
+/**
+ * The page as a member of HyperDHT, in the manner of Hyperswarm: it finds peers by topics (a core's discovery key) and is
+ * found. A relay carries its words; handshakes, signatures and encryption are made in the page, so the relay learns topics,
+ * keys, addresses, times and sizes, and nothing else. Every connection replicates the store.
+ */
+export class Swarm extends Emitter<SwarmEvents> {
+  /** Dials the relay, again and again until `destroy()`. */
+  constructor(store: Corestore, options: SwarmOptions)
+
+  readonly relay: string
+  /** Of the connection to the relay. */
+  readonly state: ConnectionState
+  readonly lastReason: CloseReason | null
+  /** `null` before `ready()`. */
+  readonly publicKey: Uint8Array | null
+  /** The key of a relay that is a peer too, as it says. */
+  readonly relayPublicKey: Uint8Array | null
+  readonly connections: ReadonlySet<Connection>
+  /** Peers by their keys in hex. */
+  readonly peers: ReadonlyMap<string, PeerInfo>
+  readonly topics: readonly Discovery[]
+  /** Peers being called. */
+  readonly connecting: number
+  /** Peers known. */
+  readonly known: number
+  /** Others can call us: never by way of the npm package's relay, which loses announcements. */
+  readonly listening: boolean
+  /** A lookup or a call is under way. */
+  readonly looking: boolean
+  readonly destroyed: boolean
+
+  ready(): Promise<void>
+  /** Joins a topic of 32 bytes, or joins it in another way. */
+  join(topic: KeyLike, options?: JoinOptions): Discovery
+  /** Leaves a topic; connections stay. Resolves when it is announced no more. */
+  leave(topic: KeyLike): Promise<void>
+  status(topic: KeyLike): Discovery | null
+  /** Keeps a connection to the peer with this key. */
+  joinPeer(key: KeyLike): void
+  leavePeer(key: KeyLike): void
+  /** Resolves when nothing is under way; to `false` when the swarm ended before. */
+  flush(): Promise<boolean>
+  /** Looks every topic up again. */
+  refresh(): void
+  /** Dials the relay now rather than at the end of a wait. */
+  reconnect(): void
+  /** Takes back what was announced (for a second at most, not at all with `force`) and ends every connection it brought. */
+  destroy(options?: { force?: boolean }): Promise<void>
 }
 
 // ── Hypercore ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -8,8 +8,9 @@ import { BY_BLOCK, Hypercore } from './hypercore.js'
 import { id } from './id.js'
 import { openLocal } from './local.js'
 import { openRemote } from './remote.js'
+import { Swarm } from './swarm.js'
 
-export { Connection, CorestoreError, Emitter, Hypercore, id }
+export { Connection, CorestoreError, Emitter, Hypercore, Swarm, id }
 export { init } from './local.js'
 export { createTransportPair } from './transport.js'
 
@@ -22,6 +23,8 @@ class Shared {
     this.opening = null
     this.views = new Set()
     this.connections = new Map() // number → Connection
+    this.swarms = new Set()
+    this.unclaimed = [] // events of swarms that do not know their number yet
     this.cores = new Map() // number → Set of Hypercore
     this.peers = new Map() // number of a core → Map of Connection → Peer
     this.listening = new Map(BY_BLOCK.map((event) => [event, new Set()])) // event → Set of Hypercore
@@ -54,12 +57,28 @@ class Shared {
   }
 
   _event(event, core, connection, ...args) {
+    if (event.startsWith('swarm-')) return this._swarmEvent(event, connection, ...args)
     const over = this.connections.get(connection) ?? null
     if (core === 0) return over?._event(event, ...args)
     const peer = this._peer(event, core, over, args[0])
     const sessions = this.cores.get(core)
     if (sessions === undefined) return
     for (const session of [...sessions]) session._event(event, over, ...(peer ? [peer] : args))
+  }
+
+  _swarmEvent(event, connection, number, ...args) {
+    const swarms = [...this.swarms]
+    const swarm = swarms.find((swarm) => swarm._number === number)
+    if (swarm) swarm._event(event, connection, ...args)
+    // The first may come before the answer that tells the number.
+    else if (swarms.some((swarm) => swarm._number === null)) this.unclaimed.push([number, event, connection, ...args])
+  }
+
+  /** What was said of a swarm before it had its number. */
+  claim(number) {
+    const own = this.unclaimed.filter(([of]) => of === number)
+    this.unclaimed = this.unclaimed.filter(([of]) => of !== number)
+    return own.map(([, ...event]) => event)
   }
 
   /** Keeps account of who replicates what; gives the peer who came or went. */
@@ -103,6 +122,7 @@ class Shared {
     this.closed = true
     globalThis.removeEventListener?.('pagehide', this.hiding)
     globalThis.document?.removeEventListener('visibilitychange', this.hiding)
+    for (const swarm of [...this.swarms]) swarm._end()
     for (const connection of this.connections.values()) connection.destroy()
     await this.handle?.close()
   }
@@ -182,7 +202,7 @@ export class Corestore extends Emitter {
 
   replicate(peer, options = {}) {
     if (this.closed) throw closed()
-    return new Connection(this._shared, peer, options)
+    return Connection.direct(this._shared, peer, options)
   }
 
   async close() {

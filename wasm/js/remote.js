@@ -168,6 +168,10 @@ class RemoteStore extends Remote {
     return this._worker.carry(transport, initiator)
   }
 
+  async swarm(...args) {
+    return new RemoteSwarm(this._worker, await this._call('swarm', args))
+  }
+
   traffic(connection) {
     return this._worker.traffic.get(connection) ?? [0, 0]
   }
@@ -205,6 +209,14 @@ class RemoteSession extends Remote {
   }
 }
 
+/** As the WebAssembly's SwarmHandle. */
+class RemoteSwarm extends Remote {
+  constructor(worker, { object, number, publicKey }) {
+    super(worker, object)
+    Object.assign(this, { number, publicKey })
+  }
+}
+
 function forward({ prototype }, methods, how) {
   for (const method of methods) prototype[method] = function (...args) { return how(this, method, args) }
 }
@@ -215,3 +227,4 @@ forward(RemoteStore, ['list', 'dial'], call)
 forward(RemoteStore, ['redial', 'hangUp', 'forget', 'listen', 'writeOut'], tell)
 forward(RemoteSession, ['append', 'get', 'has', 'count', 'update', 'seek', 'download', 'downloadBlocks', 'truncate', 'clear'], call)
 forward(RemoteSession, ['sendExtension'], tell)
+forward(RemoteSwarm, ['join', 'leave', 'joinPeer', 'refresh', 'redial', 'ban', 'close', 'free'], tell)

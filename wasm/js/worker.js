@@ -35,6 +35,7 @@ const ON = {
   tell(object, method, args) {
     if (method === 'forget') connections.delete(args[0])
     objects.get(object)?.[method](...args)
+    if (method === 'free') objects.delete(object)
   },
 
   cancel(id) {
@@ -83,7 +84,10 @@ async function perform(object, method, args) {
 }
 
 async function open(options) {
-  const store = await openLocal(options, (...event) => say('event', event, news(...sessionsOf(event[1]))))
+  const store = await openLocal(options, (...event) => {
+    if (event[0] === 'swarm-peer') connected(event[2])
+    say('event', event, news(...sessionsOf(event[1])))
+  })
   objects.set(STORE, store)
   return { publicKey: store.publicKey }
 }
@@ -99,8 +103,8 @@ function answerOf(result) {
   if (typeof result?.free !== 'function') return result
   objects.set(++last, result)
   if (result.length !== undefined) told.set(last, show(result))
-  const { number, key, discoveryKey } = result
-  return { object: last, number, key, discoveryKey, values: told.get(last) }
+  const { number, key, discoveryKey, publicKey } = result
+  return { object: last, number, key, discoveryKey, publicKey, values: told.get(last) }
 }
 
 /** What these sessions show and the page was not told yet. */

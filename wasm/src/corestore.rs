@@ -7,29 +7,24 @@ use crate::error;
 use crate::events::Events;
 use crate::hypercore::HypercoreHandle;
 use crate::promise::promise;
-use crate::transport::{Dialling, Duplex, WebSocketDialer};
+use crate::transport::{Dialling, Duplex, Transports, WebSocketDialer};
 use corestore_core::corestore::{Config, CoreName, Corestore, OpenCore, Outcome, Role};
 use corestore_core::crypto::{CoreKey, DiscoveryKey};
 use corestore_core::replication::ReplicatorConfig;
 use js_sys::{Array, Function, Promise, Uint8Array};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::rc::Rc;
 use wasm_bindgen::prelude::*;
 
 /// An open store and its connections.
 #[wasm_bindgen]
-#[derive(Debug)]
 pub struct CorestoreHandle {
     driver: Driver,
-    dialers: RefCell<BTreeMap<u32, Dialer>>,
+    transports: Transports,
 }
 
-struct Dialer(Rc<WebSocketDialer>);
-
-impl core::fmt::Debug for Dialer {
+impl core::fmt::Debug for CorestoreHandle {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("Dialer")
+        f.debug_struct("CorestoreHandle").field("driver", &self.driver).finish_non_exhaustive()
     }
 }
 
@@ -81,7 +76,7 @@ impl CorestoreHandle {
             ..Config::default()
         };
         let driver = Driver::open(options.name(), config, entropy::seed()?, Events::new(listener)).await?;
-        Ok(Self { driver, dialers: RefCell::default() })
+        Ok(Self { driver, transports: Transports::default() })
     }
 
     /// 32 bytes shown to peers.
@@ -136,27 +131,26 @@ impl CorestoreHandle {
 
     /// Dials a connection now rather than later.
     pub fn redial(&self, connection: u32) {
-        let dialer = self.dialers.borrow().get(&connection).map(|dialer| Rc::clone(&dialer.0));
-        dialer.iter().for_each(|dialer| dialer.dial_now());
+        let transport = self.transports.borrow().get(&connection).cloned();
+        transport.iter().for_each(|transport| transport.dial_now());
     }
 
     /// Ends a connection for good; it says so by an event.
     #[wasm_bindgen(js_name = hangUp)]
     pub fn hang_up(&self, connection: u32) {
-        let dialer = self.dialers.borrow().get(&connection).map(|dialer| Rc::clone(&dialer.0));
-        dialer.iter().for_each(|dialer| dialer.destroy());
+        let transport = self.transports.borrow().get(&connection).cloned();
+        transport.iter().for_each(|transport| transport.hang_up());
     }
 
     /// Forgets a connection that is over.
     pub fn forget(&self, connection: u32) {
-        self.dialers.borrow_mut().remove(&connection);
+        self.transports.borrow_mut().remove(&connection);
     }
 
     /// Bytes a connection took in and gave out.
     pub fn traffic(&self, connection: u32) -> Vec<f64> {
-        let dialers = self.dialers.borrow();
-        let traffic = dialers.get(&connection).map(|dialer| dialer.0.traffic());
-        traffic.map_or_else(|| vec![0.0, 0.0], |traffic| vec![traffic.bytes_in.get(), traffic.bytes_out.get()])
+        let transports = self.transports.borrow();
+        transports.get(&connection).map_or_else(|| vec![0.0, 0.0], |transport| transport.traffic().figures().to_vec())
     }
 
     /// Tells `download` or `upload` of every block, or no more; neither is told at first.
@@ -172,8 +166,8 @@ impl CorestoreHandle {
 
     /// Closes everything. What was acknowledged is stored; a promise of the rest being written too.
     pub fn close(&self) -> Promise {
-        let dialers = core::mem::take(&mut *self.dialers.borrow_mut());
-        dialers.values().for_each(|dialer| dialer.0.destroy());
+        let transports = core::mem::take(&mut *self.transports.borrow_mut());
+        transports.values().for_each(|transport| transport.hang_up());
         self.driver.close()
     }
 
@@ -181,8 +175,18 @@ impl CorestoreHandle {
         let role = if initiator { Role::Initiator } else { Role::Responder };
         let dialer = WebSocketDialer::start(&self.driver, dialling, role, waits)?;
         let number = dialer.number();
-        self.dialers.borrow_mut().insert(number, Dialer(dialer));
+        self.transports.borrow_mut().insert(number, dialer);
         Ok(number)
+    }
+}
+
+impl CorestoreHandle {
+    pub(crate) fn driver(&self) -> &Driver {
+        &self.driver
+    }
+
+    pub(crate) fn transports(&self) -> Transports {
+        Transports::clone(&self.transports)
     }
 }
 

@@ -17,6 +17,7 @@ use corestore_core::corestore::{
     CloseReason, Config, ConnectionId, Corestore as Machine, Event, Input, Output, RequestId, Role,
 };
 use corestore_core::storage::OpId;
+use corestore_core::stream::Split;
 use js_sys::Promise;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -141,13 +142,16 @@ impl Driver {
         &self.0.events
     }
 
-    /// A byte stream to a peer is up.
-    pub(crate) fn connect(&self, link: Rc<dyn Link>, role: Role) -> ConnectionId {
+    /// A byte stream to a peer is up; with `split` a handshake was made on it already.
+    pub(crate) fn connect(&self, link: Rc<dyn Link>, role: Role, split: Option<Box<Split>>) -> ConnectionId {
         let id = self.0.last_connection.get().saturating_add(1);
         self.0.last_connection.set(id);
         let connection = ConnectionId(id);
         self.0.links.borrow_mut().insert(connection, link);
-        self.fact(Input::Opened { connection, role });
+        self.fact(match split {
+            None => Input::Opened { connection, role },
+            Some(split) => Input::Secured { connection, role, split },
+        });
         connection
     }
 

@@ -82,6 +82,11 @@ impl Events {
         self.call("connection-close", 0, connection, &[reason.code.into(), reason.message.as_str().into()]);
     }
 
+    /// Tells something of a swarm, or of a connection it brought.
+    pub(crate) fn of_swarm(&self, name: &str, swarm: u32, connection: u32, more: &[JsValue]) {
+        self.call(name, 0, connection, &[&[swarm.into()], more].concat());
+    }
+
     /// Tells one event.
     pub(crate) fn tell(&self, event: Event) {
         match event {

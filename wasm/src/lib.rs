@@ -6,6 +6,7 @@
 mod bytes;
 mod clock;
 pub mod corestore;
+pub mod dht;
 mod driver;
 mod entropy;
 pub mod error;

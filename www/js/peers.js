@@ -1,10 +1,10 @@
-// Who the page is connected to: direction, state, rates.
+// Who the page is connected to: by which way, who called, state, rates.
 
 import { hex, size } from './block-text.js'
 import { byId, el } from './dom.js'
 
-/** Shows a store's connections, measured once a second. */
-export function watchPeers (store) {
+/** Shows a store's connections, measured once a second; `gateway` is the host of the gateway that serves the page. */
+export function watchPeers (store, gateway) {
   const before = new Map()
   let last = performance.now()
   const tick = () => {
@@ -16,7 +16,7 @@ export function watchPeers (store) {
       const { bytesIn, bytesOut } = connection
       const old = before.get(connection) ?? { bytesIn, bytesOut }
       before.set(connection, { bytesIn, bytesOut })
-      return row(connection, (bytesIn - old.bytesIn) / seconds, (bytesOut - old.bytesOut) / seconds)
+      return row(connection, wayOf(connection, gateway), (bytesIn - old.bytesIn) / seconds, (bytesOut - old.bytesOut) / seconds)
     }))
     for (const connection of before.keys()) if (!store.connections.includes(connection)) before.delete(connection)
   }
@@ -24,14 +24,21 @@ export function watchPeers (store) {
   tick()
 }
 
-function row ({ url, state, remotePublicKey, bytesIn, bytesOut }, rateIn, rateOut) {
+function wayOf ({ url, path }, gateway) {
+  return url && new URL(url).host === gateway ? 'gateway' : path
+}
+
+function row ({ url, state, isInitiator, remotePublicKey, bytesIn, bytesOut }, way, rateIn, rateOut) {
   const key = remotePublicKey ? hex(remotePublicKey) : ''
   const number = (text) => el('td', { className: 'number' }, text)
   return el('tr', {},
-    el('th', { scope: 'row', title: key ? `public key ${key}` : '' }, url ?? 'in this page', key ? el('code', {}, ` ${key.slice(0, 8)}…`) : null),
-    el('td', {}, url ? 'outbound' : 'inbound'),
+    el('th', { scope: 'row', title: key ? `public key ${key}` : '' }, url ?? NAMES[way] ?? 'in this page', key ? el('code', {}, ` ${key.slice(0, 8)}…`) : null),
+    el('td', { 'data-way': way }, WAYS[way]),
+    el('td', {}, isInitiator ? 'outbound' : 'inbound'),
     el('td', {}, STATES[state] ?? state),
     number(`${size(rateIn)}/s`), number(`${size(rateOut)}/s`), number(size(bytesIn)), number(size(bytesOut)))
 }
 
+const NAMES = { relayed: 'peer', gateway: 'the gateway' }
+const WAYS = { direct: 'direct', relayed: 'relayed, sealed end to end', gateway: 'the gateway itself' }
 const STATES = { open: 'connected', connecting: 'connecting', reconnecting: 'waiting to try again', closed: 'closed' }

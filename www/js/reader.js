@@ -1,11 +1,12 @@
 // The reader page: opens the store, follows what the address names, and keeps the page true.
 
 import * as corestore from '../corestore/index.js'
-import { parseAddress } from './address.js'
+import { parseAddress, peerProblem } from './address.js'
 import { refuse } from './alerts.js'
 import { CoreView } from './core-view.js'
 import { byId, el, throttle } from './dom.js'
 import { watchPeers } from './peers.js'
+import { findRelay } from './relay.js'
 import { Session } from './session.js'
 import { openSourceForm, showProblems } from './source-form.js'
 import { describe } from './state.js'
@@ -15,6 +16,7 @@ import { openWritePanel } from './write-panel.js'
 const address = parseAddress(location.href)
 const views = new Map()
 const news = new Map()
+const relaying = findRelay(address)
 let session = null
 let problem = null
 let spoken = ''
@@ -29,13 +31,15 @@ open(openStore)
 async function open (opener) {
   try {
     const store = await opener()
+    const { relay, gateway } = await relaying
+    const swarm = relay && !peerProblem(relay) ? new corestore.Swarm(store, { relay }) : null
     problem = null
     // For scripts.
-    window.corestore = { ...corestore, store }
+    window.corestore = { ...corestore, store, swarm }
     window.addEventListener('pagehide', () => { store.close().catch(() => {}) })
-    watchPeers(store)
-    read(store)
-    openWritePanel(store, address.all)
+    watchPeers(store, gateway)
+    read(store, swarm)
+    openWritePanel(store, address.all, swarm)
   } catch (error) {
     problem = error.message
     if (TEMPORARY_HELPS.includes(error.code)) offerTemporary()
@@ -43,9 +47,9 @@ async function open (opener) {
   showState()
 }
 
-function read (store) {
+function read (store, swarm) {
   if (!address.key || !showProblems(address)) return
-  session = new Session(store, address, {
+  session = new Session(store, address, swarm, {
     core: addCore,
     change: throttle(100, changed),
     refused: refused,

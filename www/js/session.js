@@ -1,4 +1,4 @@
-// Following one key: core-1, the cores that its block 0 names, and the connection to a peer. It reports to `on`:
+// Following one key: core-1, the cores that its block 0 names, and who is asked for them. It reports to `on`:
 //   core(entry)                 another core is followed: `{ label, key, core }`, the key in hex
 //   change()                    something that the state shows is different
 //   refused(label, message)     a peer sent something untrue; nothing of it was stored
@@ -7,8 +7,8 @@
 import { id } from '../corestore/index.js'
 
 export class Session {
-  constructor (store, { key, peer, encryption }, on) {
-    Object.assign(this, { store, encryption, on })
+  constructor (store, { key, peer, encryption }, swarm, on) {
+    Object.assign(this, { store, encryption, swarm, on })
     this.peer = peer
     this.entries = []
     this.problem = null
@@ -17,6 +17,7 @@ export class Session {
     this.connection = peer ? this.#connect(peer) : null
     this.first = this.#follow('core-1', id.hex(key))
     this.#followNamed()
+    if (swarm) this.#meet()
   }
 
   #connect (peer) {
@@ -30,6 +31,16 @@ export class Session {
     })
     connection.on('close', () => this.on.change())
     return connection
+  }
+
+  // Peers meet by core-1's discovery key; the other cores travel over the same connections.
+  async #meet () {
+    await this.first.core.ready()
+    this.swarm.join(this.first.core.discoveryKey)
+    for (const event of ['state', 'update', 'connection']) this.swarm.on(event, () => this.on.change())
+    this.swarm.on('connection', (connection) => connection.on('error', (reason) => this.on.refused(null, reason.message)))
+    this.swarm.on('reconnecting', ({ delay }) => { this.retryAt = Date.now() + delay })
+    this.on.change()
   }
 
   #follow (label, key) {

@@ -9,7 +9,7 @@ import { forgetKey, recentKeys } from './store.js'
 export function openSourceForm (address) {
   for (const name of FIELDS) byId(name).value = address[name]
   byId('source').open = !address.key
-  byId('source-summary').textContent = address.key ? `${address.key.slice(0, 10)}…${address.peer ? ` from ${address.peer}` : ''}` : ''
+  byId('source-summary').textContent = address.key ? `${address.key.slice(0, 10)}…${from(address)}` : ''
   byId('form').onsubmit = (event) => {
     event.preventDefault()
     const wanted = { all: address.all }
@@ -20,10 +20,11 @@ export function openSourceForm (address) {
 }
 
 /** Shows what is wrong with an address; true when nothing is. */
-export function showProblems ({ key, peer, encryption }) {
+export function showProblems ({ key, peer, relay, encryption }) {
   const problems = {
     key: key ? keyProblem(key) : 'A key is needed.',
     peer: peerProblem(peer),
+    relay: peerProblem(relay),
     encryption: encryption ? keyProblem(encryption) : null
   }
   const wrong = FIELDS.filter((name) => problems[name])
@@ -60,7 +61,7 @@ function showRecent () {
   byId('recent').hidden = entries.length === 0
   byId('recent-list').replaceChildren(...entries.map((entry) => {
     const link = el('a', { href: formatAddress(location.href, entry) }, el('code', {}, `${entry.key.slice(0, 16)}…`),
-      entry.peer ? ` from ${entry.peer}` : '', entry.encrypted ? ' (encrypted: give its key again)' : '')
+      from(entry), entry.encrypted ? ' (encrypted: give its key again)' : '')
     link.onclick = (event) => {
       event.preventDefault()
       go(link.href)
@@ -74,4 +75,8 @@ function showRecent () {
   }))
 }
 
-const FIELDS = ['key', 'peer', 'encryption']
+function from ({ peer, relay }) {
+  return (peer ? ` from ${peer}` : '') + (relay ? ` by way of ${relay}` : '')
+}
+
+const FIELDS = ['key', 'peer', 'relay', 'encryption']

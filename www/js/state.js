@@ -16,26 +16,47 @@ export function describe ({ problem, session, now }) {
   return withConnection(session, now)
 }
 
-function withConnection ({ connection, first, note, retryAt, peer }, now) {
+function withConnection (session, now) {
+  const { connection, swarm, first, note } = session
   const { length, peers } = first.core
   const stored = length > 0
-  if (!connection) {
-    return stored ? { state: 'offline', title: 'Offline – showing what is stored', detail: 'No peer address is given.' }
-      : { state: 'waiting', title: 'Nothing stored for this key', detail: 'Give the address of a peer.' }
+  if (!connection && !swarm) {
+    return stored ? { state: 'offline', title: 'Offline – showing what is stored', detail: 'No peer and no relay is given.' }
+      : { state: 'waiting', title: 'Nothing stored for this key', detail: 'Give the address of a peer, or of a relay.' }
   }
+  if (stored && peers.length > 0) return { state: 'live', title: 'Live', detail: note ?? `following ${whom(session, peers)}` }
+  return connection ? withPeer(session, stored, now) : withSwarm(session, stored, now)
+}
+
+function whom ({ connection, peer }, peers) {
+  if (connection?.state === 'open') return peer
+  return peers.length === 1 ? '1 peer of the swarm' : `${peers.length} peers of the swarm`
+}
+
+function withPeer (session, stored, now) {
+  const { connection, first, peer } = session
   switch (connection.state) {
     case 'open':
-      if (stored && peers.length > 0) return { state: 'live', title: 'Live', detail: note ?? `following ${peer}` }
-      return { state: 'waiting', title: 'Waiting for the writer', detail: waiting(stored, peers.length) }
+      return { state: 'waiting', title: 'Waiting for the writer', detail: waiting(stored, first.core.peers.length) }
     case 'connecting':
       return { state: 'connecting', title: 'Connecting', detail: stored ? `to ${peer}; showing what is stored` : `to ${peer}` }
     default:
-      return {
-        state: stored ? 'offline' : 'waiting',
-        title: stored ? 'Offline – showing what is stored' : 'Waiting for the writer',
-        detail: `${reason(connection)} ${next(connection, retryAt, now)}`
-      }
+      return lost(`${reason(connection)} ${next(connection, session.retryAt, now)}`, stored)
   }
+}
+
+function withSwarm (session, stored, now) {
+  const { swarm, first } = session
+  const shown = stored ? '; showing what is stored' : ''
+  if (swarm.state === 'connecting') return { state: 'connecting', title: 'Connecting', detail: `to the relay ${swarm.relay}${shown}` }
+  if (swarm.state !== 'open') return lost(`The relay cannot be reached. ${next(swarm, session.retryAt, now)}`, stored)
+  if (swarm.connections.size > 0) return { state: 'waiting', title: 'Waiting for the writer', detail: waiting(stored, first.core.peers.length) }
+  if (swarm.looking) return { state: 'connecting', title: 'Looking for peers', detail: `by way of ${swarm.relay}${shown}` }
+  return lost('Nobody who has this core is on the swarm now; the page goes on looking.', stored)
+}
+
+function lost (detail, stored) {
+  return { state: stored ? 'offline' : 'waiting', title: stored ? 'Offline – showing what is stored' : 'Waiting for the writer', detail }
 }
 
 function waiting (stored, peers) {

@@ -25,15 +25,15 @@ export async function openTemporaryStore () {
   return store
 }
 
-/** Keys read before, newest first: `{ key, peer, encrypted }`. Encryption keys are secrets and are not kept. */
+/** Keys read before, newest first: `{ key, peer, relay, encrypted }`. Encryption keys are secrets and are not kept. */
 export function recentKeys () {
   const list = recall(RECENT, [])
   return Array.isArray(list) ? list.filter((entry) => typeof entry?.key === 'string') : []
 }
 
-export function rememberKey ({ key, peer, encryption }) {
+export function rememberKey ({ key, peer, relay, encryption }) {
   const others = recentKeys().filter((entry) => entry.key !== key)
-  keep(RECENT, [{ key, peer, encrypted: Boolean(encryption) }, ...others].slice(0, 8))
+  keep(RECENT, [{ key, peer, relay, encrypted: Boolean(encryption) }, ...others].slice(0, 8))
 }
 
 export function forgetKey (key) {

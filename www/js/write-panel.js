@@ -1,11 +1,12 @@
 // Cores of this browser's own: a line typed here is signed here, and leaves through every connection whose peer asks.
+// On a swarm each is announced, so that its key is enough to find this page.
 
 import { CoreView } from './core-view.js'
 import { hex } from './block-text.js'
 import { byId } from './dom.js'
 import { ownNames, rememberOwnName } from './store.js'
 
-export function openWritePanel (store, all) {
+export function openWritePanel (store, all, swarm) {
   const written = new Map()
   const open = async (name) => {
     if (written.has(name)) return written.get(name)
@@ -13,6 +14,7 @@ export function openWritePanel (store, all) {
     written.set(name, core)
     await core.ready()
     rememberOwnName(name)
+    swarm?.join(core.discoveryKey)
     const view = new CoreView({ label: name, key: hex(core.key), core }, { view: 'text', all, own: true })
     byId('written').append(view.element)
     return core

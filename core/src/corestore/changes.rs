@@ -9,6 +9,7 @@ use crate::crypto::{BlockCipher, DiscoveryKey};
 use crate::log::{LogError, TruncatePlan};
 use crate::merkle::LoadedNodes;
 use crate::storage::{ReadBatch, StorageOp, rows};
+use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -75,7 +76,10 @@ impl Corestore {
                 return;
             }
             match core.deferred.pop_front() {
-                None => return,
+                None => {
+                    core.deferred = VecDeque::new();
+                    return;
+                }
                 Some(Deferred::Append { request, cipher, blocks }) => {
                     let commit = core.log.append(blocks, cipher.as_ref());
                     self.finish_change(id, request, commit, Then::Appended(request));

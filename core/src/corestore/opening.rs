@@ -305,8 +305,12 @@ impl Corestore {
                 let state = StoreState { next_slot: *next_slot };
                 let state = WriteOp::PutRecord(keys::store_state(), Bytes::from(state.to_bytes()));
                 self.write_records(Vec::from([state]));
-                let record = WriteOp::PutRecord(keys::core(&discovery_key), Bytes::from(entry.to_bytes()));
-                self.write_created(slot, record, commit, Box::new(log));
+                let mut records = Vec::from([(keys::core(&discovery_key), entry.to_bytes())]);
+                let waiting = self.opening.get_mut(&discovery_key).into_iter().flat_map(|opening| &mut opening.waiting);
+                // Names that lead to it are written with it, once.
+                let names = waiting.filter_map(|target| target.alias.take());
+                records.extend(names.map(|(hash, alias)| (keys::alias(&hash), alias.to_bytes())));
+                self.write_created(slot, records, commit, Box::new(log));
             }
         }
     }

@@ -150,8 +150,8 @@ impl Corestore {
     /// How many uncles a proof of block `index` must bring along here; 0 past the end.
     pub fn missing_nodes(&self, session: SessionId, index: u64) -> u64 {
         let missing = |log: &Hypercore| {
-            let stored = |range: core::ops::Range<u64>| log.bitfield().any(range);
-            missing_nodes(TreeIndex::leaf(index), log.head().roots.length, &stored)
+            let mut stored = |range: core::ops::Range<u64>| log.bitfield().any(range);
+            missing_nodes(TreeIndex::leaf(index), log.head().roots.length, &mut stored)
         };
         self.log_of(session).map_or(0, missing)
     }

@@ -7,7 +7,7 @@ use super::timers::Timer;
 use crate::crypto::DiscoveryKey;
 use crate::log::{Applied, Commit, CommitId, Hypercore};
 use crate::replication::{Committed, PeerId};
-use crate::storage::{CoreSlot, Durability, StorageError, StorageOp, WriteOp, rows};
+use crate::storage::{CoreSlot, Durability, RecordKey, StorageError, StorageOp, WriteOp, rows};
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
@@ -60,10 +60,18 @@ impl Corestore {
         }
     }
 
-    /// Writes a new core: the record that finds it, and its first commit.
-    pub(super) fn write_created(&mut self, slot: CoreSlot, record: WriteOp, commit: Commit, log: Box<Hypercore>) {
+    /// Writes a new core: the records that find it, and its first commit.
+    pub(super) fn write_created(
+        &mut self,
+        slot: CoreSlot,
+        records: Vec<(RecordKey, Vec<u8>)>,
+        commit: Commit,
+        log: Box<Hypercore>,
+    ) {
         let core = *log.discovery_key();
-        self.writes.gathering.add(record);
+        for (key, value) in records {
+            self.writes.gathering.add(WriteOp::PutRecord(key, value.into()));
+        }
         self.add_commit(slot, core, commit, Then::Create(log));
     }
 

@@ -114,6 +114,10 @@ impl Hypercore {
             return None;
         }
         let stored = self.in_flight.pop_front()?;
+        if self.in_flight.is_empty() {
+            // Most cores of a store are at rest most of the time.
+            self.in_flight = VecDeque::new();
+        }
         self.published.replay(&stored.applied, stored.head);
         self.published.contiguous_length = stored.contiguous_length;
         Some(stored.applied)

@@ -141,7 +141,10 @@ fn decode_signer(reader: &mut Reader<'_>) -> Result<Signer, DecodeError> {
 
 fn decode_signers(reader: &mut Reader<'_>) -> Result<Vec<Signer>, DecodeError> {
     let count = reader.count(65, "signers")?;
-    (0..count).map(|_| decode_signer(reader)).collect()
+    let mut signers = (0..count).map(|_| decode_signer(reader)).collect::<Result<Vec<Signer>, DecodeError>>()?;
+    // Every open core keeps them.
+    signers.shrink_to_fit();
+    Ok(signers)
 }
 
 fn decode_prologue(reader: &mut Reader<'_>) -> Result<Prologue, DecodeError> {

@@ -127,6 +127,11 @@ impl Unanchored {
         self.top.index
     }
 
+    /// Bytes of the block that is to be proven; 0 without one.
+    pub fn block_bytes(&self) -> usize {
+        self.verified.block.as_ref().map_or(0, |(_, value)| value.len())
+    }
+
     /// Checks the stored node.
     ///
     /// # Errors

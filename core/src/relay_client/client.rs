@@ -113,7 +113,7 @@ impl RelayClient {
         use DhtRelayMessage as M;
         match message {
             M::Ping => self.send(&M::Pong),
-            M::Handshake { public_key } => self.relay_key = Some(public_key),
+            M::Handshake { public_key } if self.relay_key.replace(public_key).is_none() => self.output(Output::Greeted),
             M::Open { alias, remote_alias, handshake } => self.opened(alias, StreamId(remote_alias), handshake),
             M::Connection { alias, server_alias, remote_public_key, handshake } => {
                 self.called(alias, server_alias, remote_public_key, handshake);

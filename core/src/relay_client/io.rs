@@ -23,6 +23,8 @@ pub struct QueryId(pub(super) u32);
 pub enum Output {
     /// Send this to the relay as one message of the transport.
     Transmit(Bytes),
+    /// The relay said its own key: it is a peer too, and one that lets others call us.
+    Greeted,
     /// A node named peers. Nothing proves that they are there.
     Peers {
         /// Which query asked.

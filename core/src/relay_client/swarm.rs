@@ -62,7 +62,11 @@ pub struct RelayedSwarm {
     links: BTreeMap<LinkId, Link>,
     by_stream: BTreeMap<StreamId, LinkId>,
     queries: BTreeMap<QueryId, Hash>,
+    /// Announcements being taken back.
+    parting: BTreeSet<QueryId>,
     server: Server,
+    /// Topics to be announced once others reach us.
+    waiting: BTreeSet<Hash>,
     banned: BTreeSet<PublicKey>,
     outputs: VecDeque<SwarmOutput>,
 }
@@ -77,12 +81,11 @@ struct Link {
 }
 
 /// Whether others reach us.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Server {
     Closed,
-    /// These topics wait until it is announced, but not for ever.
+    /// Topics wait until it is announced, but not for ever.
     Opening {
-        topics: BTreeSet<Hash>,
         until: Instant,
     },
     Open,
@@ -109,7 +112,9 @@ impl RelayedSwarm {
             links: BTreeMap::new(),
             by_stream: BTreeMap::new(),
             queries: BTreeMap::new(),
+            parting: BTreeSet::new(),
             server: Server::Closed,
+            waiting: BTreeSet::new(),
             banned: BTreeSet::new(),
             outputs: VecDeque::new(),
         }
@@ -130,6 +135,8 @@ impl RelayedSwarm {
         self.relay = None;
         self.server = Server::Closed;
         self.queries.clear();
+        self.parting.clear();
+        self.waiting.clear();
         self.by_stream.clear();
         self.swarm.suspend();
         // They concern what is gone.
@@ -156,7 +163,7 @@ impl RelayedSwarm {
     /// [`RelayError`], as of [`RelayedSwarm::handle_message`].
     pub fn handle_deadline(&mut self, now: Instant) -> Result<(), RelayError> {
         self.swarm.handle_deadline(now);
-        if matches!(self.server, Server::Opening { until, .. } if until <= now) {
+        if matches!(self.server, Server::Opening { until } if until <= now) {
             self.announce_waiting(now);
         }
         let result = self.relay.as_mut().map_or(Ok(()), |relay| relay.handle_deadline(now));
@@ -175,7 +182,7 @@ impl RelayedSwarm {
     pub fn deadline(&self) -> Option<Instant> {
         let relay = self.relay.as_ref()?;
         let opening = match self.server {
-            Server::Opening { until, .. } => Some(until),
+            Server::Opening { until } => Some(until),
             _ => None,
         };
         [Some(relay.deadline()), self.swarm.deadline(), opening].into_iter().flatten().min()
@@ -190,9 +197,7 @@ impl RelayedSwarm {
     /// Leaves a topic. Connections stay; lost ones are not made again.
     pub fn leave(&mut self, now: Instant, topic: Hash) {
         self.swarm.leave(topic);
-        if let Server::Opening { topics, .. } = &mut self.server {
-            topics.remove(&topic);
-        }
+        self.waiting.remove(&topic);
         self.carry_out(now);
     }
 
@@ -262,7 +267,17 @@ impl RelayedSwarm {
 
     /// Others can call us.
     pub fn is_listening(&self) -> bool {
-        matches!(self.server, Server::Open)
+        self.server == Server::Open
+    }
+
+    /// No announcement is being taken back.
+    pub fn has_parted(&self) -> bool {
+        self.parting.is_empty()
+    }
+
+    /// The key of the relay itself, once it said one.
+    pub fn relay_key(&self) -> Option<PublicKey> {
+        self.relay.as_ref().and_then(RelayClient::relay_key)
     }
 
     fn carry_out(&mut self, now: Instant) {
@@ -291,9 +306,9 @@ impl RelayedSwarm {
                 self.started(now, query, topic);
             }
             O::Announce(topic) => self.announce(now, topic),
-            O::Unannounce(topic) => {
-                relay.unannounce(now, topic);
-            }
+            // Else it never was announced here.
+            O::Unannounce(topic) if self.server == Server::Open => self.parting.extend(relay.unannounce(now, topic)),
+            O::Unannounce(_) => {}
             O::Connect { link, peer, .. } => match relay.connect(now, peer) {
                 Some(stream) => {
                     self.links.insert(link, Link { stream, open: false, sent: false, received: false });
@@ -314,29 +329,35 @@ impl RelayedSwarm {
         }
     }
 
-    /// Peers that find us by a topic call our key: it is announced first.
+    /// Peers that find us by a topic call our key: it is announced first. Meanwhile we look for them.
     fn announce(&mut self, now: Instant, topic: Hash) {
         let Some(relay) = &mut self.relay else { return };
-        match &mut self.server {
-            Server::Open => {
-                let query = relay.announce(now, topic);
-                self.started(now, query, topic);
-            }
-            Server::Opening { topics, .. } => {
-                topics.insert(topic);
-            }
-            Server::Closed => {
-                relay.listen();
-                let until = now.after(self.config.listen_time);
-                self.server = Server::Opening { topics: BTreeSet::from([topic]), until };
-            }
+        let query = if self.server == Server::Open {
+            relay.announce(now, topic)
+        } else {
+            self.waiting.insert(topic);
+            relay.lookup(now, topic)
+        };
+        self.started(now, query, topic);
+        self.listen(now);
+    }
+
+    /// Listens, where that is of use: relays of the reference, which have no key of their own, lose announcements.
+    fn listen(&mut self, now: Instant) {
+        let Some(relay) = self.relay.as_mut().filter(|relay| relay.relay_key().is_some()) else { return };
+        if self.server == Server::Closed && !self.waiting.is_empty() {
+            relay.listen();
+            self.server = Server::Opening { until: now.after(self.config.listen_time) };
         }
     }
 
-    /// The server is announced, or will not be: peers are found all the same.
+    /// The server is announced, or takes long.
     fn announce_waiting(&mut self, now: Instant) {
-        let Server::Opening { topics, .. } = core::mem::replace(&mut self.server, Server::Open) else { return };
-        topics.into_iter().for_each(|topic| self.announce(now, topic));
+        self.server = Server::Open;
+        for topic in core::mem::take(&mut self.waiting) {
+            let query = self.relay.as_mut().and_then(|relay| relay.announce(now, topic));
+            self.queries.extend(query.map(|query| (query, topic)));
+        }
     }
 
     fn started(&mut self, now: Instant, query: Option<QueryId>, topic: Hash) {
@@ -357,10 +378,12 @@ impl RelayedSwarm {
                 }
             }
             Output::Finished { query } => {
+                self.parting.remove(&query);
                 if let Some(topic) = self.queries.remove(&query) {
                     self.swarm.refreshed(now, topic);
                 }
             }
+            Output::Greeted => self.listen(now),
             Output::Listening { .. } => self.announce_waiting(now),
             Output::Unlistened => self.server = Server::Closed,
             Output::Connected { stream, initiator: true, split } => self.reached(now, stream, split),
@@ -411,7 +434,7 @@ impl RelayedSwarm {
 
     fn hand_out(&mut self, link: LinkId, initiator: bool, split: Box<Split>) {
         let topics = self.swarm.topics_of(&split.remote);
-        let relay = self.relay.as_ref().and_then(RelayClient::relay_key) == Some(split.remote);
+        let relay = self.relay_key() == Some(split.remote);
         self.outputs.push_back(SwarmOutput::Connected { link, initiator, split, topics, relay });
     }
 

@@ -11,6 +11,8 @@ pub struct ReplicatorConfig {
     pub min_window: usize,
     /// Requests a close-by peer may have unanswered; grows with the round trip.
     pub window: usize,
+    /// Bytes a peer may owe whatever the round trip: small blocks get a larger window than `window`.
+    pub near_bytes: u64,
     /// Most requests a peer may have unanswered.
     pub max_window: usize,
     /// The round trip from which on the window grows.
@@ -35,6 +37,15 @@ pub struct ReplicatorConfig {
     pub max_not_available: u32,
     /// Untrue answers after which a peer is asked nothing more, even if its history proves to be ours.
     pub max_bad_data: u32,
+    /// Answers of a peer that may wait for an earlier one, since their proofs end at nodes that come with it.
+    pub max_parked: usize,
+    /// Bytes of blocks of those.
+    pub parked_bytes: usize,
+    /// How long they wait.
+    pub park_patience: Duration,
+    /// Answers that waited in vain, or came in an order that proves nothing, after which every request to a peer asks
+    /// for all it needs by itself.
+    pub max_unproven: u32,
     /// Regions a peer is asked to tell of at once.
     pub max_wanted: usize,
     /// Pages of 32,768 blocks remembered of what one peer has.
@@ -53,6 +64,7 @@ impl Default for ReplicatorConfig {
             seed: 1,
             min_window: 16,
             window: 64,
+            near_bytes: 512 << 10,
             max_window: 512,
             long_round_trip: Duration::from_millis(50),
             window_bytes: 64 << 20,
@@ -65,6 +77,10 @@ impl Default for ReplicatorConfig {
             max_invalid_requests: 64,
             max_not_available: 32,
             max_bad_data: 8,
+            max_parked: 64,
+            parked_bytes: 4 << 20,
+            park_patience: Duration::from_millis(500),
+            max_unproven: 64,
             max_wanted: 64,
             max_pages: 4096,
             linger: (Duration::from_secs(20), Duration::from_secs(40)),

@@ -106,7 +106,8 @@ impl Replicator {
     }
 
     fn accept_manifest(&mut self, view: &CoreView<'_>, peer: PeerId, manifest: Manifest) {
-        let storing = Storing { fork: view.staged.roots.fork, block: None, upgrade: false, purpose: Purpose::Fork };
+        let storing =
+            Storing { fork: view.staged.roots.fork, block: None, upgrade: false, purpose: Purpose::Fork, ahead: false };
         let verified = Verified::nothing(view.staged.roots.fork);
         self.accept_effect(peer, storing, Effect::Accept { peer, verified, manifest: Some(manifest) });
     }
@@ -139,7 +140,13 @@ impl Replicator {
         }
         let Some(reorg) = self.forks.remove(&peer).and_then(|search| search.reorg) else { return };
         if let Some(ancestors) = reorg.ancestors() {
-            let storing = Storing { fork: view.staged.roots.fork, block: None, upgrade: false, purpose: Purpose::Fork };
+            let storing = Storing {
+                fork: view.staged.roots.fork,
+                block: None,
+                upgrade: false,
+                purpose: Purpose::Fork,
+                ahead: false,
+            };
             let verified = reorg.into_verified();
             self.accept_effect(peer, storing, Effect::Reorg { peer, ancestors, verified });
         }

@@ -6,6 +6,7 @@ mod conflict;
 mod demand;
 mod effect;
 mod forks;
+mod parked;
 mod peer;
 mod receive;
 mod replicator;

@@ -33,7 +33,7 @@ pub(super) struct Peer {
     /// The length of its that we can prove from, while the fork lasts.
     pub(super) proven_length: u64,
     /// Requests of ours without an answer.
-    pub(super) in_flight: BTreeSet<u64>,
+    pub(super) in_flight: usize,
     /// Cancelled requests whose numbers may still be answered: (round, number).
     pub(super) cancelled: VecDeque<(u64, u64)>,
     /// Rises with every cancel.
@@ -45,6 +45,8 @@ pub(super) struct Peer {
     pub(super) not_available: u32,
     pub(super) invalid_answers: u32,
     pub(super) bad_data: u32,
+    /// Answers whose proof ended at a node that no earlier one had brought.
+    pub(super) unproven: u32,
     pub(super) invalid_requests: u32,
     /// Regions it wants to hear of.
     pub(super) wants: RemoteWants,

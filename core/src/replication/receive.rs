@@ -1,15 +1,15 @@
 //! Taking a peer's data: match it to a request, verify it, hand it on to be stored.
 
-use super::effect::{Effect, Load, Loaded, PeerId};
-use super::replicator::{Loading, Replicator};
+use super::effect::{Effect, Loaded, PeerId};
+use super::parked::Hanging;
+use super::replicator::Replicator;
 use super::requests::{InFlight, Purpose, Storing};
 use super::view::CoreView;
 use super::wire::{Data, INVALID_REQUEST, NOT_AVAILABLE};
 use crate::manifest::{Manifest, Verifier};
-use crate::merkle::{Anchor, Proof, Roots, Unanchored, Verified, verify};
+use crate::merkle::{Anchor, InvalidProof, Node, Proof, Roots, Verified, verify};
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
-use alloc::vec::Vec;
 
 impl Replicator {
     pub(super) fn on_data(&mut self, view: &CoreView<'_>, peer: PeerId, data: Data) {
@@ -36,7 +36,7 @@ impl Replicator {
 
     fn accept_data(&mut self, view: &CoreView<'_>, peer: PeerId, request: &InFlight, data: Data) {
         let (block, upgrade, purpose) = (request.block(), request.is_upgrade(), request.purpose);
-        let storing = Storing { fork: request.fork, block, upgrade, purpose };
+        let storing = Storing { fork: request.fork, block, upgrade, purpose, ahead: request.ahead };
         let learnt = match learn_manifest(view, data.manifest.as_ref()) {
             Ok(learnt) => learnt,
             Err(reason) => return self.reject_data(view, peer, storing, reason),
@@ -52,18 +52,18 @@ impl Replicator {
         match verify(&view.staged.roots, &data.proof, &check) {
             Err(error) => self.reject_data(view, peer, storing, error.to_string()),
             Ok(Anchor::Verified(verified)) => self.accept(peer, storing, verified, manifest),
-            Ok(Anchor::Stored(unanchored)) if self.recent.get(unanchored.needs()).is_some() => {
-                let known = self.recent.get(unanchored.needs()).copied();
-                match unanchored.confirm(known.as_ref()) {
-                    Ok(verified) => self.accept(peer, storing, verified, manifest),
-                    Err(error) => self.reject_data(view, peer, storing, error.to_string()),
-                }
-            }
             Ok(Anchor::Stored(unanchored)) => {
-                let nodes = Vec::from([unanchored.needs()]);
-                let then = Loading::Anchor { peer, unanchored: Box::new(unanchored), manifest, storing };
-                self.load(Load { nodes, blocks: Vec::new() }, then);
+                self.anchor(view, Hanging { peer, unanchored: Box::new(unanchored), manifest, storing });
             }
+        }
+    }
+
+    /// Accepts a proof that ends at `node`, which is true.
+    pub(super) fn confirm(&mut self, view: &CoreView<'_>, hanging: Hanging, node: &Node) {
+        let Hanging { peer, unanchored, manifest, storing } = hanging;
+        match unanchored.confirm(Some(node)) {
+            Ok(verified) => self.accept(peer, storing, verified, manifest),
+            Err(error) => self.reject_data(view, peer, storing, error.to_string()),
         }
     }
 
@@ -78,21 +78,19 @@ impl Replicator {
         self.accept_effect(peer, storing, Effect::Accept { peer, verified, manifest });
     }
 
-    pub(super) fn anchor_loaded(
-        &mut self,
-        view: &CoreView<'_>,
-        peer: PeerId,
-        unanchored: Unanchored,
-        manifest: Option<Manifest>,
-        storing: Storing,
-        loaded: &Loaded,
-    ) {
-        let index = unanchored.needs();
-        let moved = storing.fork != view.staged.roots.fork;
-        match unanchored.confirm(loaded.nodes.get(index)) {
-            _ if moved || loaded.failed => self.give_back(storing.block, storing.upgrade, storing.purpose),
-            Ok(verified) => self.accept(peer, storing, verified, manifest),
-            Err(error) => self.reject_data(view, peer, storing, error.to_string()),
+    pub(super) fn anchor_loaded(&mut self, view: &CoreView<'_>, hanging: Hanging, loaded: &Loaded) {
+        let Hanging { peer, storing, .. } = hanging;
+        let node = loaded.nodes.get(hanging.unanchored.needs());
+        match node {
+            _ if loaded.failed || storing.fork != view.staged.roots.fork => {
+                self.give_back(storing.block, storing.upgrade, storing.purpose);
+            }
+            Some(node) => self.confirm(view, hanging, node),
+            None if storing.ahead => self.unproven(view, peer, storing),
+            None => {
+                let error = InvalidProof::HashMismatch { node: hanging.unanchored.needs() };
+                self.reject_data(view, peer, storing, error.to_string());
+            }
         }
     }
 

@@ -7,13 +7,13 @@ use super::config::ReplicatorConfig;
 use super::demand::{Cancelled, Demands, Range, Seek, Span};
 use super::effect::{Committed, DemandId, DemandResult, Effect, Load, LoadId, Loaded, PeerId};
 use super::forks::ForkSearch;
+use super::parked::{Hanging, Parked};
 use super::peer::Peer;
 use super::requests::{Purpose, Requests, Storing};
 use super::serve::Serving;
 use super::view::CoreView;
 use super::wire::{Message, Request};
-use crate::manifest::Manifest;
-use crate::merkle::{Proof, RecentNodes, Roots, TreeIndex, Unanchored};
+use crate::merkle::{Proof, RecentNodes, Roots, TreeIndex};
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -29,7 +29,7 @@ pub(super) enum Loading {
     /// A proof for a peer.
     Serve { peer: PeerId, serving: Box<Serving> },
     /// The node a proof hangs on.
-    Anchor { peer: PeerId, unanchored: Box<Unanchored>, manifest: Option<Manifest>, storing: Storing },
+    Anchor(Hanging),
     /// Our nodes, to find where this peer's fork begins.
     Fork { peer: PeerId },
     /// Our roots at the length another history was signed for.
@@ -47,6 +47,8 @@ pub struct Replicator {
     /// Peers on a newer fork, and how far we know where it begins.
     pub(super) forks: BTreeMap<PeerId, ForkSearch>,
     pub(super) loading: BTreeMap<LoadId, Loading>,
+    /// Answers that wait for an earlier one.
+    pub(super) parked: Vec<Parked>,
     /// True nodes of this fork: read, or proven and on their way to the store.
     pub(super) recent: RecentNodes,
     /// Someone here uses the core, or did a moment ago: data is asked for.
@@ -79,6 +81,7 @@ impl Replicator {
             requests: Requests::default(),
             forks: BTreeMap::new(),
             loading: BTreeMap::new(),
+            parked: Vec::new(),
             recent: RecentNodes::default(),
             downloading: false,
             linger_until: None,
@@ -106,6 +109,7 @@ impl Replicator {
     pub fn is_idle(&self) -> bool {
         self.peers.is_empty()
             && self.loading.is_empty()
+            && self.parked.is_empty()
             && self.effects.is_empty()
             && self.demands.is_empty()
             && self.requests.is_empty()
@@ -163,7 +167,8 @@ impl Replicator {
         self.now = now;
         let Some(gone) = self.peers.remove(&peer) else { return };
         let was_idle = gone.sync.is_some_and(|sync| !sync.downloading && sync.uploading);
-        self.drop_requests(gone.in_flight, gone.cancelled);
+        self.drop_requests(peer, gone.cancelled);
+        self.drop_parked(Some(peer));
         if self.peers.is_empty() {
             self.recent.clear();
         }
@@ -192,6 +197,7 @@ impl Replicator {
             Message::Range { drop, start, length } => self.on_range(view, peer, (start, length), drop),
             Message::Extension { name, payload } => return self.on_extension(peer, name, payload),
         }
+        self.settle_parked(view);
         self.update_peer(view, peer);
     }
 
@@ -226,8 +232,9 @@ impl Replicator {
                 self.update_peer(view, peer);
             }
             Some(Loading::Serve { peer, serving }) => self.serve_loaded(view, peer, *serving, &loaded),
-            Some(Loading::Anchor { peer, unanchored, manifest, storing }) => {
-                self.anchor_loaded(view, peer, *unanchored, manifest, storing, &loaded);
+            Some(Loading::Anchor(hanging)) => {
+                let peer = hanging.peer;
+                self.anchor_loaded(view, hanging, &loaded);
                 self.update_peer(view, peer);
             }
             Some(Loading::Fork { peer }) => self.fork_loaded(view, peer, &loaded),
@@ -252,6 +259,7 @@ impl Replicator {
                 }
             }
         }
+        self.settle_parked(view);
         self.spans_done(view);
         self.announce(view, committed);
         if committed.grew_from.is_some() {
@@ -282,6 +290,8 @@ impl Replicator {
         self.demands.truncated(length);
         self.remote_contiguous = self.remote_contiguous.min(length);
         self.forks.clear();
+        self.drop_parked(None);
+        self.requests.unproven.clear();
         let stale: Vec<u64> = self.requests.iter().map(|(id, _)| id).collect();
         for id in stale {
             if let Some(request) = self.cancel_request(id) {
@@ -307,10 +317,13 @@ impl Replicator {
         }
     }
 
-    /// The oldest of what a peer gave could not be stored, because the log moved meanwhile: it is asked for again.
+    /// What a peer gave last could not be stored, because the log moved meanwhile: it is asked for again.
     pub fn on_rejected(&mut self, now: Instant, view: &CoreView<'_>, peer: PeerId) {
         self.now = now;
-        self.rejected(peer);
+        self.withdraw();
+        let later = self.effects.iter().filter(|effect| takes_from(effect) == Some(peer)).count();
+        let given = self.requests.not_stored(peer, later);
+        self.rejected(given);
         self.settle_upgrades(view);
         self.update(view);
     }
@@ -319,21 +332,36 @@ impl Replicator {
     pub fn on_store_failed(&mut self, now: Instant, peer: PeerId) {
         self.now = now;
         self.store_retry_at = Some(now.after(self.config.store_retry));
-        self.rejected(peer);
+        self.withdraw();
+        let given = self.requests.stored(peer);
+        self.rejected(given);
     }
 
-    fn rejected(&mut self, peer: PeerId) {
+    fn rejected(&mut self, given: Option<Storing>) {
         // They may never be stored.
         self.recent.clear();
-        if let Some(storing) = self.requests.stored(peer) {
+        if let Some(storing) = given {
             self.give_back(storing.block, storing.upgrade, storing.purpose);
+        }
+    }
+
+    /// Takes back what is not handed over yet: its proof may end at a node that will not be stored.
+    fn withdraw(&mut self) {
+        let (accepts, others): (VecDeque<Effect>, _) =
+            core::mem::take(&mut self.effects).into_iter().partition(|effect| takes_from(effect).is_some());
+        self.effects = others;
+        for peer in accepts.iter().filter_map(takes_from) {
+            if let Some(storing) = self.requests.not_stored(peer, 0) {
+                self.give_back(storing.block, storing.upgrade, storing.purpose);
+            }
         }
     }
 
     /// When [`Replicator::on_deadline`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
-        let times = [self.linger_until, self.store_retry_at, self.hotswap_at(), self.fork_deadline(), self.answer_at()];
-        times.into_iter().flatten().min()
+        let [hotswap, fork] = [self.hotswap_at(), self.fork_deadline()];
+        let [answer, parked] = [self.answer_at(), self.parked_until()];
+        [self.linger_until, self.store_retry_at, hotswap, fork, answer, parked].into_iter().flatten().min()
     }
 
     /// Time passed.
@@ -347,6 +375,7 @@ impl Replicator {
             self.store_retry_at = None;
         }
         self.forks_late(view);
+        self.settle_parked(view);
         self.send_late_answers();
         self.update(view);
         if passed(self.hotswap_at) {
@@ -424,7 +453,7 @@ impl Replicator {
         self.now = now;
         let unwanted = match self.demands.cancel(demand) {
             Cancelled::Blocks(blocks) => blocks,
-            Cancelled::Span => self.requests.blocks().map(|(index, _)| index).collect(),
+            Cancelled::Span => self.requests.blocks().collect(),
             Cancelled::Seek => {
                 let seeks = self.requests.iter().filter(|(_, request)| request.purpose == Purpose::Seek(demand));
                 let ids: Vec<u64> = seeks.map(|(id, _)| id).collect();
@@ -455,6 +484,14 @@ impl Replicator {
             let name = if same { String::new() } else { String::from(name) };
             self.send(peer, Message::Extension { name, payload: payload.clone() });
         }
+    }
+}
+
+/// The peer whose data an effect hands over to the store.
+fn takes_from(effect: &Effect) -> Option<PeerId> {
+    match effect {
+        Effect::Accept { peer, .. } | Effect::Reorg { peer, .. } => Some(*peer),
+        _ => None,
     }
 }
 

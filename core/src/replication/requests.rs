@@ -9,6 +9,7 @@ use crate::merkle::ProofRequest;
 use crate::time::{Duration, Instant};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
+use core::ops::Range;
 
 /// One request of ours.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +19,10 @@ pub(super) struct InFlight {
     pub(super) fork: u64,
     pub(super) purpose: Purpose,
     pub(super) sent: Instant,
+    /// Somebody waits for this very block: the peer answers it before others.
+    pub(super) urgent: bool,
+    /// Its proof may end at a node that comes with an earlier answer.
+    pub(super) ahead: bool,
     /// The peer's round when it was sent.
     round: u64,
 }
@@ -52,20 +57,25 @@ pub(super) struct Storing {
     pub(super) block: Option<u64>,
     pub(super) upgrade: bool,
     pub(super) purpose: Purpose,
+    /// As [`InFlight::ahead`].
+    pub(super) ahead: bool,
 }
 
 /// Everything that is asked for or on its way to the store.
 #[derive(Debug, Default)]
 pub(super) struct Requests {
-    by_id: BTreeMap<u64, InFlight>,
-    /// Numbers that may be used again, and the largest ever used: numbers stay small, as the reference's do.
+    /// By number, from 1 on.
+    slots: Vec<Option<InFlight>>,
+    under_way: usize,
+    /// Numbers that may be used again: numbers stay small, as the reference's do.
     free: Vec<u64>,
-    issued: u64,
-    /// Who is asked for a block.
-    asked: BTreeMap<u64, Vec<u64>>,
+    /// Blocks that are asked for, each with the numbers of its requests.
+    asked: BTreeSet<(u64, u64)>,
     /// Per peer, in the order of its commits.
     storing: BTreeMap<PeerId, VecDeque<Storing>>,
     stored_next: BTreeSet<u64>,
+    /// Blocks whose proof did not reach what we have: their uncles are counted on nothing but that next time.
+    pub(super) unproven: BTreeSet<u64>,
     /// Blocks asked for or on their way to the store.
     pub(super) busy: Bitfield,
     /// An upgrade is asked for, or on its way to the store.
@@ -76,60 +86,71 @@ pub(super) struct Requests {
 
 impl Requests {
     pub(super) fn get(&self, id: u64) -> Option<&InFlight> {
-        self.by_id.get(&id)
+        self.slots.get(place(id)?)?.as_ref()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.by_id.is_empty() && self.storing.is_empty()
+        self.under_way == 0 && self.storing.is_empty()
     }
 
     /// Every request under way.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &InFlight)> {
-        self.by_id.iter().map(|(id, request)| (*id, request))
+        (1..).zip(&self.slots).filter_map(|(id, slot)| slot.as_ref().map(|request| (id, request)))
     }
 
-    /// The requests for a block.
-    pub(super) fn for_block(&self, index: u64) -> &[u64] {
-        self.asked.get(&index).map(Vec::as_slice).unwrap_or_default()
+    /// The numbers of the requests for a block.
+    pub(super) fn for_block(&self, index: u64) -> impl Iterator<Item = u64> {
+        self.asked.range((index, 0)..=(index, u64::MAX)).map(|(_, id)| *id)
     }
 
-    /// Blocks that are asked for, with their requests.
-    pub(super) fn blocks(&self) -> impl Iterator<Item = (u64, &[u64])> {
-        self.asked.iter().map(|(index, ids)| (*index, ids.as_slice()))
+    /// Blocks that are asked for.
+    pub(super) fn blocks(&self) -> impl Iterator<Item = u64> {
+        let after = |index: u64| self.asked.range((index, 0)..).next().map(|(index, _)| *index);
+        core::iter::successors(after(0), move |index| after(index.checked_add(1)?))
+    }
+
+    /// True when an answer of `peer` that comes before one asked for now, or what is on its way to the store, brings a
+    /// block of this range. It may be true and this false.
+    pub(super) fn brings(&self, peer: PeerId, urgent: bool, range: Range<u64>) -> bool {
+        let before = |id: u64| {
+            let request = self.get(id).filter(|request| request.peer == peer && request.proof.upgrade.is_none());
+            request.is_some_and(|request| request.urgent || !urgent)
+        };
+        let asked = self.asked.range((range.start, 0)..(range.end, 0)).take(SCAN);
+        self.stored_next.range(range).next().is_some() || asked.into_iter().any(|(_, id)| before(*id))
     }
 
     fn add(&mut self, request: InFlight) -> u64 {
         let id = self.free.pop().unwrap_or_else(|| {
-            self.issued = self.issued.saturating_add(1);
-            self.issued
+            self.slots.push(None);
+            u64::try_from(self.slots.len()).unwrap_or(u64::MAX)
         });
         if let Some(index) = request.block() {
-            self.asked.entry(index).or_default().push(id);
+            self.asked.insert((index, id));
             self.busy.set(index, true);
         }
         self.upgrading |= request.is_upgrade();
         self.manifest |= request.purpose == Purpose::Manifest;
-        self.by_id.insert(id, request);
+        if let Some(slot) = place(id).and_then(|place| self.slots.get_mut(place)) {
+            *slot = Some(request);
+            self.under_way = self.under_way.saturating_add(1);
+        }
         id
     }
 
     /// Forgets a request; its block stays busy and its number taken.
     fn take(&mut self, id: u64) -> Option<InFlight> {
-        let request = self.by_id.remove(&id)?;
-        if let Some(index) = request.block()
-            && let Some(ids) = self.asked.get_mut(&index)
-        {
-            ids.retain(|of| *of != id);
-            if ids.is_empty() {
-                self.asked.remove(&index);
-            }
+        let request = self.slots.get_mut(place(id)?)?.take()?;
+        self.under_way = self.under_way.saturating_sub(1);
+        if let Some(index) = request.block() {
+            self.asked.remove(&(index, id));
         }
         Some(request)
     }
 
     /// True when nobody is asked for the block and it is not on its way to the store: it is not busy any more.
     fn settle_block(&mut self, index: u64) -> bool {
-        let idle = !self.asked.contains_key(&index) && !self.stored_next.contains(&index);
+        let idle = self.for_block(index).next().is_none() && !self.stored_next.contains(&index);
         if idle {
             self.busy.set(index, false);
         }
@@ -148,14 +169,28 @@ impl Requests {
         if queue.is_empty() {
             self.storing.remove(&peer);
         }
-        let oldest = oldest?;
-        if let Some(index) = oldest.block {
+        self.settle(oldest?)
+    }
+
+    /// What a peer gave will not be stored: the one before its last `later` ones.
+    pub(super) fn not_stored(&mut self, peer: PeerId, later: usize) -> Option<Storing> {
+        let queue = self.storing.get_mut(&peer)?;
+        let place = queue.len().checked_sub(later.saturating_add(1))?;
+        let given = queue.remove(place);
+        if queue.is_empty() {
+            self.storing.remove(&peer);
+        }
+        self.settle(given?)
+    }
+
+    fn settle(&mut self, given: Storing) -> Option<Storing> {
+        if let Some(index) = given.block {
             self.stored_next.remove(&index);
             self.settle_block(index);
         }
-        self.upgrading &= !oldest.upgrade;
-        self.manifest &= oldest.purpose != Purpose::Manifest;
-        Some(oldest)
+        self.upgrading &= !given.upgrade;
+        self.manifest &= given.purpose != Purpose::Manifest;
+        Some(given)
     }
 
     fn storing_of(&self, peer: PeerId) -> usize {
@@ -165,16 +200,27 @@ impl Requests {
 
 impl Replicator {
     /// Sends a request and remembers it.
-    pub(super) fn request(&mut self, view: &CoreView<'_>, peer: PeerId, proof: ProofRequest, purpose: Purpose) -> u64 {
-        let Some(entry) = self.peers.get_mut(&peer) else { return 0 };
+    pub(super) fn request(&mut self, view: &CoreView<'_>, peer: PeerId, proof: ProofRequest, purpose: Purpose) {
+        self.request_ahead(view, peer, proof, purpose, false);
+    }
+
+    /// As [`Replicator::request`]; `ahead` as in [`InFlight`].
+    pub(super) fn request_ahead(
+        &mut self,
+        view: &CoreView<'_>,
+        peer: PeerId,
+        proof: ProofRequest,
+        purpose: Purpose,
+        ahead: bool,
+    ) {
+        let Some(entry) = self.peers.get_mut(&peer) else { return };
         let sync = entry.sync.unwrap_or_default();
-        let request = InFlight { peer, proof, fork: sync.fork, purpose, sent: self.now, round: entry.round };
-        let id = self.requests.add(request);
-        entry.in_flight.insert(id);
+        let urgent = proof.block.is_some_and(|block| self.demands.wants_block(block.index));
+        let (fork, sent, round) = (sync.fork, self.now, entry.round);
+        let id = self.requests.add(InFlight { peer, proof, fork, purpose, sent, urgent, ahead, round });
+        entry.in_flight = entry.in_flight.saturating_add(1);
         let manifest = view.manifest.is_none() && (sync.has_manifest || purpose == Purpose::Fork);
-        let priority = u64::from(request.block().is_some_and(|index| self.demands.wants_block(index)));
-        self.send(peer, Message::Request(Request { id, fork: sync.fork, proof, manifest, priority }));
-        id
+        self.send(peer, Message::Request(Request { id, fork, proof, manifest, priority: u64::from(urgent) }));
     }
 
     /// A request was answered: its number is free, and so are those cancelled before it was sent.
@@ -182,7 +228,7 @@ impl Replicator {
         let request = self.requests.take(id)?;
         self.requests.free.push(id);
         if let Some(entry) = self.peers.get_mut(&request.peer) {
-            entry.in_flight.remove(&id);
+            entry.in_flight = entry.in_flight.saturating_sub(1);
             let took = self.now.since(request.sent);
             let known = entry.round_trip;
             // The shortest of late ones: a full window makes answers late, which says nothing of the way.
@@ -200,7 +246,7 @@ impl Replicator {
     pub(super) fn cancel_request(&mut self, id: u64) -> Option<InFlight> {
         let request = self.requests.take(id)?;
         if let Some(entry) = self.peers.get_mut(&request.peer) {
-            entry.in_flight.remove(&id);
+            entry.in_flight = entry.in_flight.saturating_sub(1);
             entry.round = entry.round.saturating_add(1);
             entry.cancelled.push_back((entry.round, id));
             self.send(request.peer, Message::Cancel { request: id });
@@ -209,9 +255,11 @@ impl Replicator {
     }
 
     /// A peer is gone: its requests are nobody's, and their numbers free, since its channel is over.
-    pub(super) fn drop_requests(&mut self, in_flight: BTreeSet<u64>, cancelled: VecDeque<(u64, u64)>) {
+    pub(super) fn drop_requests(&mut self, peer: PeerId, cancelled: VecDeque<(u64, u64)>) {
         self.requests.free.extend(cancelled.into_iter().map(|(_, id)| id));
-        for id in in_flight {
+        let of_peer = self.requests.iter().filter(|(_, request)| request.peer == peer);
+        let ids: Vec<u64> = of_peer.map(|(id, _)| id).collect();
+        for id in ids {
             if let Some(request) = self.requests.take(id) {
                 self.requests.free.push(id);
                 self.give_back(request.block(), request.is_upgrade(), request.purpose);
@@ -240,19 +288,20 @@ impl Replicator {
 
     /// Takes back every request for a block that nobody wants any more.
     pub(super) fn cancel_block(&mut self, index: u64) {
-        for id in self.requests.for_block(index).to_vec() {
+        for id in self.requests.for_block(index).collect::<Vec<u64>>() {
             // The longer tree that was asked for along with it is wanted still.
             if self.requests.get(id).is_some_and(|request| request.is_upgrade()) {
                 continue;
             }
             self.cancel_request(id);
         }
+        self.requests.unproven.remove(&index);
         self.requests.settle_block(index);
     }
 
     /// A block is here: whoever else was asked for it need not answer.
     pub(super) fn cancel_others(&mut self, index: u64) {
-        for id in self.requests.for_block(index).to_vec() {
+        for id in self.requests.for_block(index).collect::<Vec<u64>>() {
             if let Some(request) = self.cancel_request(id)
                 && request.is_upgrade()
             {
@@ -265,12 +314,19 @@ impl Replicator {
     pub(super) fn has_room(&self, view: &CoreView<'_>, peer: PeerId) -> bool {
         let Some(entry) = self.peers.get(&peer) else { return false };
         let window = self.window(view, entry.round_trip);
-        entry.in_flight.len() < window
+        entry.in_flight.saturating_add(self.parked_of(peer)) < window
             && self.requests.storing_of(peer) < window.saturating_mul(2)
             && entry.cancelled.len() < self.config.max_cancelled
     }
 
-    /// Requests a peer may have unanswered: more for a far one, fewer for large blocks.
+    /// True when a peer may be asked for blocks that nobody waits for: many are asked for at once, so that requests,
+    /// answers and writes travel in groups.
+    pub(super) fn has_much_room(&self, view: &CoreView<'_>, peer: PeerId) -> bool {
+        let Some(entry) = self.peers.get(&peer) else { return false };
+        entry.in_flight <= self.window(view, entry.round_trip) / 2
+    }
+
+    /// Requests a peer may have unanswered: more for a far one or for small blocks, fewer for large blocks.
     fn window(&self, view: &CoreView<'_>, round_trip: Duration) -> usize {
         let config = &self.config;
         let unit = config.long_round_trip.as_millis().max(1);
@@ -278,8 +334,10 @@ impl Replicator {
         let base = u128::try_from(config.window).unwrap_or(u128::MAX);
         // Several far peers share what one would get.
         let scaled = base.saturating_mul(round_trip.as_millis()).saturating_mul(peers.min(2)) / unit / peers;
-        let window = usize::try_from(scaled).unwrap_or(usize::MAX).clamp(config.window, config.max_window);
-        let by_bytes = config.window_bytes.checked_div(average_block(view)).unwrap_or(u64::MAX);
+        let average = average_block(view);
+        let small = u128::from(config.near_bytes.checked_div(average).unwrap_or(0)) / peers;
+        let window = usize::try_from(scaled.max(small)).unwrap_or(usize::MAX).clamp(config.window, config.max_window);
+        let by_bytes = config.window_bytes.checked_div(average).unwrap_or(u64::MAX);
         let by_bytes = usize::try_from(by_bytes).unwrap_or(usize::MAX).max(2);
         window.max(config.min_window).min(by_bytes)
     }
@@ -295,6 +353,14 @@ impl Replicator {
         self.effect(effect);
     }
 }
+
+/// Where the request of a number is kept.
+fn place(id: u64) -> Option<usize> {
+    usize::try_from(id.checked_sub(1)?).ok()
+}
+
+/// Requests looked at for one that brings a block of a range.
+const SCAN: usize = 16;
 
 /// Bytes of this core's blocks on average; 0 when it has none.
 pub(super) fn average_block(view: &CoreView<'_>) -> u64 {

@@ -23,11 +23,12 @@ impl Replicator {
         if view.frozen || !self.downloading || self.store_retry_at.is_some() {
             return;
         }
-        while self.ask(view, peer) {}
+        let much = self.has_much_room(view, peer);
+        while self.ask(view, peer, much) {}
     }
 
-    /// Sends one request to a peer; false when there is none to send.
-    fn ask(&mut self, view: &CoreView<'_>, peer: PeerId) -> bool {
+    /// Sends one request to a peer; false when there is none to send. Without `much` room, only what somebody waits for.
+    fn ask(&mut self, view: &CoreView<'_>, peer: PeerId, much: bool) -> bool {
         let Some(entry) = self.peers.get(&peer) else { return false };
         let Some(sync) = entry.sync.filter(|sync| sync.fork == view.head.roots.fork) else { return false };
         // While a cut is on its way to the store, what is published is about to go.
@@ -36,11 +37,11 @@ impl Replicator {
         }
         self.ask_upgrade(view, peer)
             || self.ask_manifest(view, peer)
-            || self.ask_data(view, peer)
+            || self.ask_data(view, peer, much)
             || self.ask_hot(view, peer)
     }
 
-    fn ask_data(&mut self, view: &CoreView<'_>, peer: PeerId) -> bool {
+    fn ask_data(&mut self, view: &CoreView<'_>, peer: PeerId, much: bool) -> bool {
         let valid = self.valid_length(view, peer);
         if let Some(index) = self.next_block(peer, valid) {
             self.demands.queue.remove(&index);
@@ -50,13 +51,11 @@ impl Replicator {
         if self.ask_seek(view, peer) {
             return true;
         }
-        match self.next_of_spans(view, peer, valid) {
-            Some(index) => {
-                self.request_block(view, peer, index);
-                true
-            }
-            None => false,
+        let next = if much { self.next_of_spans(view, peer, valid) } else { None };
+        if let Some(index) = next {
+            self.request_block(view, peer, index);
         }
+        next.is_some()
     }
 
     /// Blocks below this are the same on both sides.
@@ -226,10 +225,17 @@ impl Replicator {
     }
 
     fn request_block(&mut self, view: &CoreView<'_>, peer: PeerId, index: u64) {
-        let stored = |range: core::ops::Range<u64>| view.bitfield.any(range);
-        let nodes = missing_nodes(TreeIndex::leaf(index), view.head.roots.length, &stored);
+        let urgent = self.demands.wants_block(index);
+        let exact = self.requests.unproven.remove(&index)
+            || self.peers.get(&peer).is_none_or(|entry| entry.unproven >= self.config.max_unproven);
+        let mut ahead = false;
+        let nodes = missing_nodes(TreeIndex::leaf(index), view.head.roots.length, &mut |range| {
+            let stored = view.bitfield.any(range.clone());
+            ahead = !stored && !exact && self.requests.brings(peer, urgent, range);
+            stored || ahead
+        });
         let proof = ProofRequest { block: Some(RequestBlock { index, nodes }), ..ProofRequest::default() };
-        self.request(view, peer, proof, Purpose::Data);
+        self.request_ahead(view, peer, proof, Purpose::Data, ahead);
         if self.hotswap_at.is_none() {
             self.hotswap_at = Some(self.now.after(self.config.hotswap_after));
         }
@@ -242,16 +248,17 @@ impl Replicator {
         }
         let valid = self.valid_length(view, peer);
         let Some(entry) = self.peers.get(&peer) else { return false };
-        let late = |id: &u64| {
-            self.requests.get(*id).is_some_and(|request| {
+        let late = |id: u64| {
+            self.requests.get(id).is_some_and(|request| {
                 request.peer != peer && request.sent.after(self.config.hotswap_after) <= self.now
             })
         };
-        let hot = self.requests.blocks().find(|(index, ids)| {
-            let fresh = ids.len() < self.config.hotswap_peers && ids.iter().all(late);
+        let hot = self.requests.blocks().find(|index| {
+            let mut ids = self.requests.for_block(*index);
+            let fresh = ids.all(late) && self.requests.for_block(*index).count() < self.config.hotswap_peers;
             fresh && *index < valid && entry.offers(*index)
         });
-        let Some(index) = hot.map(|(index, _)| index) else { return false };
+        let Some(index) = hot else { return false };
         self.request_block(view, peer, index);
         true
     }

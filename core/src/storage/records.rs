@@ -141,8 +141,10 @@ impl Decode for StoredState {
         let contiguous_length = reader.uint("state record: contiguous length")?;
         let signature = reader.buffer("state record: signature")?.to_vec();
         let count = reader.count(34, "state record: roots")?;
-        let nodes: Result<Vec<Node>, DecodeError> = (0..count).map(|_| node(reader)).collect();
-        let roots = Roots { fork, length, byte_length, nodes: nodes? };
+        let mut nodes = (0..count).map(|_| node(reader)).collect::<Result<Vec<Node>, DecodeError>>()?;
+        // Every open core keeps them.
+        nodes.shrink_to_fit();
+        let roots = Roots { fork, length, byte_length, nodes };
         Ok(Self { head: Arc::new(Head { roots, signature }), contiguous_length, frozen })
     }
 }

@@ -97,7 +97,7 @@ proptest! {
         let (_, mut reader) = prepare(&blocks, known, &held);
         for index in (0..known as u64).filter(|index| !held.contains(&(*index as usize))) {
             let leaf = TreeIndex::leaf(index);
-            let steps = missing_nodes(leaf, known as u64, &|range| held.iter().any(|at| range.contains(&(*at as u64))));
+            let steps = missing_nodes(leaf, known as u64, &mut |range| held.iter().any(|at| range.contains(&(*at as u64))));
             prop_assert_eq!(steps, reader.missing(leaf));
             let ancestors: Vec<TreeIndex> = std::iter::successors(Some(leaf), |node| Some(node.parent())).take(8).collect();
             let there = |reader: &mut StoredLog, node: TreeIndex| {

@@ -135,7 +135,7 @@ impl StoredLog {
 
     /// How many uncles this core lacks for a node.
     pub(crate) fn missing(&self, node: TreeIndex) -> u64 {
-        missing_nodes(node, self.length(), &|range| self.core.bitfield().any(range))
+        missing_nodes(node, self.length(), &mut |range| self.core.bitfield().any(range))
     }
 
     /// Fetches one block of the common tree.

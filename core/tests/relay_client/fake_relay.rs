@@ -43,6 +43,8 @@ struct Call {
 
 #[derive(Default)]
 pub(crate) struct FakeRelay {
+    /// Says no key of its own.
+    pub(crate) like_the_reference: bool,
     ends: Vec<End>,
     next: u32,
     pub(crate) records: BTreeMap<Hash, BTreeSet<PublicKey>>,
@@ -125,6 +127,9 @@ impl FakeRelay {
 
     fn obey(&mut self, client: usize, message: M) {
         match message {
+            M::Handshake { .. } if !self.like_the_reference => {
+                self.say(client, &M::Handshake { public_key: PublicKey([0x33; 32]) });
+            }
             M::Lookup { id, topic } => self.answer(client, id, topic),
             M::Announce { id, topic, public_key } => {
                 self.ask_signature(client, id, false, Asked::Announce { query: id, topic, key: public_key });

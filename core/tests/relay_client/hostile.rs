@@ -28,6 +28,7 @@ impl Duel {
         let client = RelayClient::new(Config::default(), KeyPair::from_seed(&[1; 32]), [2; 32], Instant::ZERO);
         let mut duel = Self { world, client, outputs: Vec::new(), end };
         duel.run().unwrap();
+        assert!(matches!(duel.outputs.pop(), Some(Output::Greeted)));
         duel
     }
 

@@ -95,7 +95,9 @@ fn who_leaves_is_announced_no_more() {
     let mut world = joined([SERVER, CLIENT]);
     assert_eq!(world.relay.records[&TOPIC].len(), 1);
     world.members[0].swarm.leave(world.now, TOPIC);
+    assert!(!world.members[0].swarm.has_parted());
     world.run();
+    assert!(world.members[0].swarm.has_parted());
     assert!(world.relay.records[&TOPIC].is_empty());
 }
 
@@ -124,6 +126,21 @@ fn a_peer_is_called_by_its_key_alone() {
     world.members[1].swarm.join_peer(world.now, key);
     world.run();
     assert_eq!(world.members[1].connected, [(key, true)]);
+}
+
+#[test]
+fn a_relay_that_loses_announcements_is_asked_for_none() {
+    let mut world = World::default();
+    world.relay.like_the_reference = true;
+    world.add(0);
+    world.members[0].swarm.join(world.now, TOPIC, JoinOptions::default());
+    world.run();
+    assert!(!world.members[0].swarm.is_listening());
+    world.members[0].swarm.leave(world.now, TOPIC);
+    world.run();
+    let asked = |message: &M| matches!(message, M::Listen { .. } | M::Announce { .. } | M::Unannounce { .. });
+    assert!(!world.relay.heard.iter().any(|(_, message)| asked(message)));
+    assert!(world.relay.heard.iter().any(|(_, message)| matches!(message, M::Lookup { .. })));
 }
 
 #[test]

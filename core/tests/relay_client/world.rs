@@ -37,23 +37,26 @@ impl World {
     /// So many members, each with its transport to the relay open.
     pub(crate) fn new(members: usize) -> Self {
         let mut world = Self::default();
-        for number in 0..members {
-            let key_pair = KeyPair::from_seed(&seed(number));
-            let key = key_pair.public_key();
-            let swarm = RelayedSwarm::new(Config::default(), page_swarm(), key_pair, [number as u8; 32]);
-            world.members.push(Member {
-                swarm,
-                key,
-                at_relay: None,
-                streams: BTreeMap::new(),
-                connected: Vec::new(),
-                closed: Vec::new(),
-                messages: Vec::new(),
-                entropy: Entropy::from_seed([number as u8 + 100; 32]),
-            });
-            world.dial(number);
-        }
+        (0..members).for_each(|number| world.add(number));
         world
+    }
+
+    /// Another member, with the next number.
+    pub(crate) fn add(&mut self, number: usize) {
+        let key_pair = KeyPair::from_seed(&seed(number));
+        let key = key_pair.public_key();
+        let swarm = RelayedSwarm::new(Config::default(), page_swarm(), key_pair, [number as u8; 32]);
+        self.members.push(Member {
+            swarm,
+            key,
+            at_relay: None,
+            streams: BTreeMap::new(),
+            connected: Vec::new(),
+            closed: Vec::new(),
+            messages: Vec::new(),
+            entropy: Entropy::from_seed([number as u8 + 100; 32]),
+        });
+        self.dial(number);
     }
 
     pub(crate) fn dial(&mut self, number: usize) {

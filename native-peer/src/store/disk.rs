@@ -99,6 +99,11 @@ impl Directory {
         let lock = lock(&path.join(LOCK), read_only)?;
         Ok(Self { path: path.to_path_buf(), read_only, _lock: lock })
     }
+
+    /// The directory whoever has it open; nothing of it may be written then.
+    pub(super) fn unlocked(path: &Path) -> Self {
+        Self { path: path.to_path_buf(), read_only: false, _lock: None }
+    }
 }
 
 /// A reader takes a shared lock where there is a lock file; a copied store may have none.

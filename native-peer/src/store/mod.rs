@@ -8,6 +8,7 @@
     allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")
 )]
 
+mod backup;
 mod check;
 mod compact;
 pub mod disk;
@@ -20,6 +21,7 @@ mod options;
 mod reading;
 mod units;
 
+pub use backup::{Backup, BackupError, BackupFiles, backup};
 pub use check::{CheckReport, DamagedPlace};
 pub use error::OpenError;
 pub(crate) use file_store::{Begun, Synced, Syncing};

@@ -1,6 +1,7 @@
 //! The driver of a swarm: the [`Hyperswarm`] machine over a [`Member`] of HyperDHT. It holds no protocol.
 
-use super::hyperdht::{ConnectError, ConnectSettings, Event, ServerId, ServerSettings};
+use super::dht_rpc;
+use super::hyperdht::{self, ConnectError, ConnectSettings, Event, NodeEvent, ServerId, ServerSettings};
 use super::hyperswarm::{Admission, Config, Hyperswarm, JoinOptions, LinkId, Output, Status};
 use super::member::{Member, MemberListener, MemberOptions};
 use super::udx_stream::Grip;
@@ -79,6 +80,19 @@ enum Command {
     Status(oneshot::Sender<Status>),
     Flush(oneshot::Sender<()>),
     Close(oneshot::Sender<()>),
+}
+
+/// Counters since the start, and figures of this moment, of every layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SwarmStats {
+    /// Topics, peers, connections.
+    pub swarm: Status,
+    /// Connections, stage by stage.
+    pub dht: hyperdht::Stats,
+    /// Requests and queries.
+    pub node: dht_rpc::Stats,
+    /// Events that somebody did not take in time.
+    pub dropped_events: u64,
 }
 
 impl Swarm {
@@ -166,6 +180,13 @@ impl Swarm {
         self.ask(Command::Status).await.unwrap_or_default()
     }
 
+    /// Counters and figures of every layer.
+    pub async fn stats(&self) -> SwarmStats {
+        let swarm = self.status().await;
+        let (dht, node) = self.member.act(|dht, _| (dht.stats(), dht.node().stats()));
+        SwarmStats { swarm, dht, node, dropped_events: self.member.dropped_events() }
+    }
+
     /// Waits until every topic was looked up and every peer found was tried.
     pub async fn flush(&self) {
         self.ask(Command::Flush).await;
@@ -248,6 +269,7 @@ impl Hold {
 
 impl Driver {
     async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+        let mut events = self.member.events();
         self.member.bootstrapped().await;
         loop {
             self.carry_out();
@@ -257,6 +279,7 @@ impl Driver {
                     Some(command) => self.obey(command),
                     None => return,
                 },
+                Some(event) = events.recv() => self.hear(&event),
                 wire = accept(&mut self.listener) => match wire {
                     Some(wire) => self.called(wire),
                     None => self.listener = None,
@@ -268,6 +291,13 @@ impl Driver {
 
     fn now(&self) -> Instant {
         Instant::from_micros(u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// Another network, or one that answers again: whoever was not found before may be found now.
+    fn hear(&mut self, event: &Event) {
+        if matches!(event, Event::Node(NodeEvent::NetworkChanged | NodeEvent::Online(true))) {
+            self.machine.refresh_all();
+        }
     }
 
     fn obey(&mut self, command: Command) {

@@ -11,12 +11,14 @@ use super::udp::{Datagram, Udp};
 use super::udx::{self, Firewall, Remote, StreamId, StreamOptions};
 use super::udx_stream::{Grip, UdxStream};
 use super::wire::{Made, SocketGuard, Wire};
+use super::{local_network, node_cache};
 use corestore_core::crypto::{KeyPair, PublicKey, blake2b};
 use corestore_core::time::Instant;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -34,6 +36,8 @@ pub struct MemberOptions {
     pub config: Config,
     /// UDX.
     pub udx: udx::Config,
+    /// Where nodes are kept for a fast start, in a folder that is there or can be made.
+    pub nodes_file: Option<PathBuf>,
 }
 
 /// A member of HyperDHT. Clones share it; with the last one it ends.
@@ -124,6 +128,7 @@ impl Default for MemberOptions {
             node: dht_rpc::Config::default(),
             config: Config::default(),
             udx: udx::Config::default(),
+            nodes_file: None,
         }
     }
 }
@@ -138,13 +143,12 @@ impl Member {
         let (server, address) = bind_near(&udp, options.host, options.port)?;
         let (client, _) = udp.bind(SocketAddr::from((options.host, 0)))?;
         options.node.server_port = address.port();
+        options.node.nodes.extend(options.nodes_file.iter().flat_map(|file| node_cache::read(file)));
         let epoch = std::time::Instant::now();
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         options.config.unix_epoch = u64::try_from(unix).unwrap_or_default();
         let mut dht = HyperDht::new(options.node, options.config, seed, Instant::ZERO);
-        if !options.host.is_unspecified() {
-            dht.set_local_addresses(vec![SocketAddrV4::new(options.host, address.port())]);
-        }
+        dht.set_local_addresses(local_network::addresses(options.host, address.port()));
         let state = State {
             dht,
             sockets: BTreeMap::from([(SocketId::SERVER, server), (SocketId::CLIENT, client)]),
@@ -166,6 +170,7 @@ impl Member {
             runtime: Handle::current(),
         });
         tokio::spawn(run(Arc::clone(&shared), datagrams));
+        tokio::spawn(look_after(Arc::downgrade(&shared), options.nodes_file, address.port()));
         let alive = Arc::new(Alive(Arc::clone(&shared)));
         Ok(Self { shared, _alive: alive })
     }
@@ -190,7 +195,7 @@ impl Member {
         }
     }
 
-    /// What no waiting call gets: [`Event::Node`], [`Event::Announced`], [`Event::MeetAtRelay`], what somebody else's
+    /// What no waiting call gets: [`Event::Node`], [`Event::Announced`], [`Event::Progress`], [`Event::MeetAtRelay`], what somebody else's
     /// keys are needed for, and connections that found another path ([`Connected::moved`]). Take them in time: so many
     /// wait ([`EVENT_BACKLOG`]), further ones are dropped.
     pub fn events(&self) -> mpsc::Receiver<Event> {
@@ -445,6 +450,9 @@ impl Shared {
                 }
             }
             Event::Node(event) => state.tell_all(|| Event::Node(event.clone())),
+            Event::Progress { connection, progress } => {
+                state.tell_all(|| Event::Progress { connection, progress });
+            }
             Event::Announced { server, relays } => state.tell_all(|| Event::Announced { server, relays }),
             Event::MeetAtRelay { connection, relay, token, initiator, local_stream } => {
                 let meeting = Meeting { connection, relay, token, initiator, local_stream };
@@ -576,6 +584,31 @@ impl Shared {
     }
 }
 
+/// Sees whether the network changed, and keeps the nodes we know for the next start.
+async fn look_after(shared: Weak<Shared>, nodes_file: Option<PathBuf>, port: u16) {
+    for round in 1_u64.. {
+        tokio::time::sleep(LOOK).await;
+        let Some(shared) = shared.upgrade() else { return };
+        let (host, closed) = {
+            let state = shared.lock();
+            (state.host, state.closed)
+        };
+        if closed {
+            return;
+        }
+        if host.is_unspecified() {
+            let addresses = local_network::addresses(host, port);
+            shared.act(|state, now| state.dht.network_seen(now, addresses));
+        }
+        if let Some(file) = nodes_file.as_deref().filter(|_| round == 1 || round.is_multiple_of(ROUNDS)) {
+            let nodes = shared.lock().dht.node().nodes(node_cache::LIMIT);
+            let file = file.to_owned();
+            // A node that is not kept is found again.
+            let _ = tokio::task::spawn_blocking(move || node_cache::write(&file, &nodes)).await;
+        }
+    }
+}
+
 fn bind_near(udp: &Udp, host: Ipv4Addr, port: u16) -> io::Result<(udx::SocketId, SocketAddr)> {
     let near = (port..port.saturating_add(PORTS)).filter(|port| *port != 0);
     let bound = near.map(|port| udp.bind(SocketAddr::from((host, port)))).find(Result::is_ok);
@@ -594,6 +627,10 @@ const PORTS: u16 = 5;
 const BACKLOG: usize = 1024;
 /// Connections that wait to be accepted.
 const ACCEPT_BACKLOG: usize = 128;
+/// Between two looks at the network.
+const LOOK: Duration = Duration::from_secs(5);
+/// Looks until the nodes are written down again: ten minutes.
+const ROUNDS: u64 = 120;
 /// Events that wait for one listener.
 pub const EVENT_BACKLOG: usize = 4096;
 /// A socket is closed so long after its stream.

@@ -4,7 +4,9 @@ pub mod blind_relay;
 pub mod dht_rpc;
 mod driver;
 pub mod hyperdht;
+mod local_network;
 pub mod member;
+mod node_cache;
 mod relay_meeting;
 pub mod relay_server;
 pub mod udp;
@@ -14,4 +16,4 @@ pub mod udx_stream;
 pub mod wire;
 
 pub use corestore_core::hyperswarm;
-pub use driver::{AdmitPeer, Connections, Swarm, SwarmConnection, SwarmOptions};
+pub use driver::{AdmitPeer, Connections, Swarm, SwarmConnection, SwarmOptions, SwarmStats};

@@ -49,6 +49,7 @@ async fn run(shared: &Arc<Shared>, meeting: &Meeting) -> Result<(), Failed> {
     let (_, made) = shared.start_connect(&shared.relay_key, meeting.relay, ConnectSettings::default());
     let mut wire = made.await.map_err(|_| Failed)?.map_err(|_| Failed)?;
     let split = wire.split.take().ok_or(Failed)?;
+    reached(shared, meeting, &wire);
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|_| Failed)?;
     let (own, asked) = (shared.relay_key.public_key(), (meeting.token, meeting.initiator, meeting.local_stream));
@@ -86,6 +87,15 @@ async fn run(shared: &Arc<Shared>, meeting: &Meeting) -> Result<(), Failed> {
             }
         }
     }
+}
+
+fn reached(shared: &Arc<Shared>, meeting: &Meeting, wire: &Wire) {
+    let Some(relay) = wire.remote() else { return };
+    shared.act(|state, _| {
+        if let (Some(socket), SocketAddr::V4(address)) = (state.socket_of(relay.socket), relay.address) {
+            state.dht.relay_reached(meeting.connection, socket, address);
+        }
+    });
 }
 
 /// The stream runs through the relay from now on; false when it is not needed any more.

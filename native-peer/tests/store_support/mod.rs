@@ -10,6 +10,8 @@
     reason = "shared by several tests, each of which may fail loudly"
 )]
 
+pub mod losing;
+
 use bytes::Bytes;
 use corestore_core::crypto::Hash;
 use corestore_core::merkle::{Node, TreeIndex};

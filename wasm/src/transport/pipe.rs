@@ -1,5 +1,6 @@
 //! One byte stream: from the transport's events to facts, from the machine's outputs to the transport.
 
+use super::contract::Traffic;
 use super::duplex::Duplex;
 use crate::bytes;
 use crate::clock::{self, Timer};
@@ -24,13 +25,6 @@ pub(crate) trait Link {
     fn connected(&self);
     /// The machine ended the connection.
     fn end(&self, reason: &CloseReason);
-}
-
-/// Bytes of a connection over all of its diallings.
-#[derive(Debug, Default)]
-pub(crate) struct Traffic {
-    pub(crate) bytes_in: Cell<f64>,
-    pub(crate) bytes_out: Cell<f64>,
 }
 
 /// Who hears of a pipe's fate.
@@ -117,7 +111,7 @@ impl Pipe {
 
     fn opened(self: &Rc<Self>) {
         let Some(driver) = self.driver.upgrade().filter(|_| self.connection.get().is_none()) else { return };
-        let connection = driver.connect(Rc::<Self>::clone(self), self.role);
+        let connection = driver.connect(Rc::<Self>::clone(self), self.role, None);
         self.connection.set(Some(connection));
         driver.events().dialled(connection, self.number);
     }
@@ -127,8 +121,7 @@ impl Pipe {
         let (Some(connection), Some(driver)) = (self.connection.get(), self.driver.upgrade()) else { return };
         match bytes::from_js(&data) {
             Some(bytes) => {
-                let seen = self.traffic.bytes_in.get() + bytes::length(bytes.len());
-                self.traffic.bytes_in.set(seen);
+                self.traffic.came(bytes.len());
                 driver.fact(Input::Received { connection, bytes });
             }
             None => self.over_with(Ending::new("violation", "The peer, or the transport, sent something but bytes.")),
@@ -175,8 +168,7 @@ impl Link for Pipe {
         if self.over.get() {
             return;
         }
-        let sent = self.traffic.bytes_out.get() + bytes::length(bytes.len());
-        self.traffic.bytes_out.set(sent);
+        self.traffic.went(bytes.len());
         // A transport that is closing says so by its own event.
         let _ = self.duplex.send(&bytes::to_js(bytes));
     }
@@ -212,4 +204,4 @@ impl Link for Pipe {
 }
 
 /// How long until a transport's backlog is looked at again.
-const POLL: Duration = Duration::from_millis(20);
+pub(crate) const POLL: Duration = Duration::from_millis(20);

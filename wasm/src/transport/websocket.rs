@@ -1,8 +1,9 @@
 //! A WebSocket that is dialled again when it ends; and a transport that is there already, which is not.
 
 use super::backoff::Backoff;
+use super::contract::{Traffic, Transport};
 use super::duplex::Duplex;
-use super::pipe::{Pipe, PipeOwner, Traffic};
+use super::pipe::{Pipe, PipeOwner};
 use crate::clock::{self, Timer};
 use crate::driver::{Driver, FindingPeers, WeakDriver};
 use crate::entropy;
@@ -73,32 +74,6 @@ impl WebSocketDialer {
         self.number
     }
 
-    /// Bytes in and out.
-    pub(crate) fn traffic(&self) -> &Traffic {
-        &self.traffic
-    }
-
-    /// Dials now, if it waits to.
-    pub(crate) fn dial_now(&self) {
-        if self.timer.borrow_mut().take().is_some() {
-            self.dial_again();
-        }
-    }
-
-    /// Ends it for good.
-    pub(crate) fn destroy(&self) {
-        if self.over.replace(true) {
-            return;
-        }
-        self.timer.borrow_mut().take();
-        self.finding.borrow_mut().take();
-        let pipe = self.pipe.borrow_mut().take();
-        match pipe {
-            Some(pipe) => pipe.destroy(),
-            None => self.tell_closed(&Ending::new("local", "We closed the connection.")),
-        }
-    }
-
     fn dial(&self, driver: &Driver) -> Result<(), JsValue> {
         let duplex = match &self.dialling {
             Dialling::Once(duplex) => duplex.borrow_mut().take().ok_or_else(error::closed)?,
@@ -140,6 +115,31 @@ impl WebSocketDialer {
         if let Some(driver) = self.driver.upgrade() {
             driver.events().closed(self.number, reason);
         }
+    }
+}
+
+impl Transport for WebSocketDialer {
+    fn dial_now(&self) {
+        if self.timer.borrow_mut().take().is_some() {
+            self.dial_again();
+        }
+    }
+
+    fn hang_up(&self) {
+        if self.over.replace(true) {
+            return;
+        }
+        self.timer.borrow_mut().take();
+        self.finding.borrow_mut().take();
+        let pipe = self.pipe.borrow_mut().take();
+        match pipe {
+            Some(pipe) => pipe.destroy(),
+            None => self.tell_closed(&Ending::new("local", "We closed the connection.")),
+        }
+    }
+
+    fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 }
 

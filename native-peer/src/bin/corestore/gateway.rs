@@ -22,8 +22,8 @@ pub(crate) struct GatewayArguments {
     /// Where browsers connect; port 0 is any.
     #[arg(long, value_name = "[HOST:]PORT", default_value = "0")]
     listen: Address,
-    /// Nodes of the network.
-    #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',', required = true)]
+    /// Be part of the network that these nodes belong to, in place of the public one.
+    #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',')]
     bootstrap: Vec<Address>,
     /// Keep this core online, and those that its first block names; may be given several times. An encrypted core
     /// stays unreadable here.
@@ -144,8 +144,8 @@ async fn pin(store: Corestore, swarm: Swarm, first: Vec<CoreKey>) {
     let mut kept: Vec<Pin> = Vec::new();
     let mut known: Vec<CoreKey> = Vec::new();
     let (sender, mut named) = mpsc::channel(PINS);
-    for key in first {
-        let _ = sender.try_send(key);
+    for key in &first {
+        let _ = sender.try_send(*key);
     }
     while let Some(key) = named.recv().await {
         if known.contains(&key) || known.len() >= PINS {
@@ -153,7 +153,10 @@ async fn pin(store: Corestore, swarm: Swarm, first: Vec<CoreKey>) {
         }
         known.push(key);
         let Ok(core) = store.get(CoreOptions::key(key)).await else { continue };
-        swarm.join(core.discovery_key(), JoinOptions::default());
+        // The others come over the same streams: only the first is announced.
+        if first.contains(&key) {
+            swarm.join(core.discovery_key(), JoinOptions::default());
+        }
         kept.push(Pin { _download: core.download(0..), _core: core.clone() });
         let sender = sender.clone();
         tokio::spawn(async move {

@@ -104,9 +104,28 @@ impl Known {
         let relay_addresses = peer.relay_addresses.clone();
         let settings = ConnectSettings { relay_addresses, ..ConnectSettings::default() };
         let since = Instant::now();
-        let made = self.member.connect(&KeyPair::from_seed(&self.seed), key, settings).await;
-        let ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let elapsed = || u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
         let name = short(&key.0);
+        let mut events = self.member.events();
+        let connecting = self.member.start_connect(&KeyPair::from_seed(&self.seed), key, settings);
+        let (ours, mut reached) = (connecting.connection(), None);
+        let done = connecting.done();
+        tokio::pin!(done);
+        let made = loop {
+            tokio::select! {
+                biased;
+                Some(event) = events.recv() => if let Event::Progress { connection, progress } = event
+                    && connection == ours
+                    && reached.replace(progress) != Some(progress)
+                {
+                    let (stage, ms) = (progress.to_string(), elapsed());
+                    let json = json!({ "publicKey": key.to_string(), "stage": stage, "ms": ms });
+                    output.print(&json, || format!("peer {name}: {stage} ({ms} ms)"))?;
+                },
+                made = &mut done => break made,
+            }
+        };
+        let ms = elapsed();
         match &made {
             Ok(wire) => {
                 let (path, at) = (wire.path.to_string(), wire.remote_address.to_string());
@@ -114,8 +133,10 @@ impl Known {
                 output.print(&json, || format!("peer {name} answered from {at} in {ms} ms ({path})"))?;
             }
             Err(error) => {
-                let json = json!({ "publicKey": key.to_string(), "error": error.to_string(), "ms": ms });
-                output.print(&json, || format!("peer {name} did not answer: {error}"))?;
+                let stage = reached.map(|progress| progress.to_string()).unwrap_or_default();
+                let json =
+                    json!({ "publicKey": key.to_string(), "error": error.to_string(), "while": stage, "ms": ms });
+                output.print(&json, || format!("peer {name} was not reached, while {stage}: {error}"))?;
             }
         }
         Ok(made.is_ok())

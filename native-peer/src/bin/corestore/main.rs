@@ -6,6 +6,7 @@
 
 mod address;
 mod append;
+mod backup;
 mod batches;
 mod cat;
 mod failure;
@@ -56,6 +57,8 @@ enum Command {
     Truncate(truncate::TruncateArguments),
     /// Hash everything again and say where a store is damaged.
     Verify(verify::VerifyArguments),
+    /// Copy a store, also one in use, to a new directory.
+    Backup(backup::BackupArguments),
     /// Run a private network of nodes on this machine, until standard input ends.
     Testnet(swarm::TestnetArguments),
     /// Run one lasting node that others begin with and that passes their handshakes on.
@@ -79,6 +82,7 @@ async fn main() -> ExitCode {
         Command::Append(arguments) => append::run(arguments).await,
         Command::Truncate(arguments) => truncate::run(arguments).await,
         Command::Verify(arguments) => verify::run(arguments).await,
+        Command::Backup(arguments) => backup::run(arguments).await,
         Command::Testnet(arguments) => swarm::testnet(arguments).await,
         Command::Node(arguments) => swarm::node(arguments).await,
         Command::Gateway(arguments) => gateway::run(arguments).await,

@@ -124,7 +124,7 @@ impl Reader {
         let first = self.open(key).await?;
         let _listeners = self.serve().await?;
         let _dialers = self.dial();
-        self.swarm = self.arguments.swarm.join(&self.store, first.discovery_key()).await?;
+        self.swarm = self.arguments.swarm.join(&self.store, first.discovery_key(), &self.arguments.storage).await?;
         let others = self.named_in(&first, &mut events).await?;
         let json: Vec<Value> = others.iter().map(|key| Value::from(key.to_string())).collect();
         let json = json!({ "event": "otherKeys", "otherKeys": json });

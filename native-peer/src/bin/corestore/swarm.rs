@@ -4,7 +4,7 @@ use crate::address::Address;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::stop::Stop;
-use corestore_core::crypto::{KeyPair, PublicKey};
+use corestore_core::crypto::{KeyPair, PublicKey, blake2b};
 use corestore_peer::swarm::dht_rpc::Config;
 use corestore_peer::swarm::hyperdht::BOOTSTRAP_NODES;
 use corestore_peer::swarm::hyperswarm::JoinOptions;
@@ -76,11 +76,17 @@ impl SwarmArguments {
     }
 
     /// Joins a core's topic, if that is wanted, and replicates with whoever is found. Holding the swarm keeps it.
-    pub(crate) async fn join(&self, store: &Corestore, core: DiscoveryKey) -> Result<Option<Swarm>, Failure> {
+    pub(crate) async fn join(
+        &self,
+        store: &Corestore,
+        core: DiscoveryKey,
+        storage: &Path,
+    ) -> Result<Option<Swarm>, Failure> {
         if !self.is_wanted() {
             return Ok(None);
         }
-        let member = member_options(&self.bootstrap).await?;
+        let mut member = member_options(&self.bootstrap).await?;
+        member.nodes_file = Some(storage.join("swarm").join(network_name(&member.node.bootstrap)));
         let options = SwarmOptions { member, relay_through: self.relay, ..SwarmOptions::default() };
         let (swarm, connections) = Swarm::start(options).map_err(socket_failure)?;
         connections.replicate(store.clone());
@@ -208,6 +214,14 @@ async fn resolve(addresses: &[Address]) -> Result<Vec<SocketAddrV4>, Failure> {
         }
     }
     Ok(resolved)
+}
+
+/// Nodes of one network are none of another.
+fn network_name(bootstrap: &[SocketAddrV4]) -> String {
+    let mut texts: Vec<String> = bootstrap.iter().map(ToString::to_string).collect();
+    texts.sort();
+    let [a, b, c, d, ..] = blake2b(&[texts.join(",").as_bytes()]).0;
+    format!("nodes-{}", hex::encode([a, b, c, d]))
 }
 
 fn public_key(text: &str) -> Result<PublicKey, keys::NotAKey> {

@@ -135,7 +135,7 @@ impl Writer {
         let [one, ..] = &self.cores;
         let swarm = match arguments.offline {
             true => None,
-            false => arguments.swarm.join(&self.store, one.discovery_key()).await?,
+            false => arguments.swarm.join(&self.store, one.discovery_key(), &arguments.storage).await?,
         };
         if let Some(swarm) = swarm {
             let swarm = self.swarm.get_or_init(|| async { swarm }).await;

@@ -32,12 +32,15 @@ pub(in crate::store) struct Checkpoint {
     pub(in crate::store) usage: Usage,
     /// Where the next page of the tree goes.
     pub(in crate::store) tree_end: TreeEnd,
+    /// Where it lies itself; `None` before the first.
+    pub(in crate::store) place: Option<PagePlace>,
 }
 
 impl Checkpoint {
     /// Of a store without any.
     pub(in crate::store) fn none() -> Self {
-        Self { number: 0, log: LogPosition::start(), root: None, usage: Usage::default(), tree_end: TreeEnd::default() }
+        let (usage, tree_end) = (Usage::default(), TreeEnd::default());
+        Self { number: 0, log: LogPosition::start(), root: None, usage, tree_end, place: None }
     }
 
     fn to_bytes(&self) -> Vec<u8> {
@@ -74,7 +77,8 @@ impl Checkpoint {
         };
         let usage = Usage { log: live(&mut reader).ok()?, tree: live(&mut reader).ok()? };
         let end = place.offset.saturating_add(place.frame_bytes());
-        Some(Self { number, log, root, usage, tree_end: TreeEnd { segment: place.segment, offset: end } })
+        let tree_end = TreeEnd { segment: place.segment, offset: end };
+        Some(Self { number, log, root, usage, tree_end, place: Some(place) })
     }
 }
 
@@ -172,10 +176,12 @@ impl Job {
             root,
             usage,
             tree_end: TreeEnd::default(),
+            place: None,
         };
         let place = writer.put(&checkpoint.to_bytes())?;
         writer.sync()?;
         checkpoint.tree_end = writer.end();
+        checkpoint.place = Some(place);
         head::write(self.disk.as_ref(), checkpoint.number, place)?;
         Ok((checkpoint, segment::list(self.disk.as_ref(), Kind::Log)?))
     }

@@ -6,7 +6,7 @@ use crate::store::disk::{Disk, DiskFile};
 use crate::store::fault::Fault;
 use crate::store::units::len64;
 use corestore_core::storage::WriteOp;
-use std::io::{Error, IoSlice};
+use std::io::{Error, ErrorKind, IoSlice};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -50,8 +50,11 @@ impl LogWriter {
         let name = Kind::Log.name(end.segment);
         let tail = if end.offset > len64(HEADER_BYTES) {
             disk.open(&name).map_err(|error| Fault::read(&name, 0, error))?
+        } else if let Some(file) = begun(disk.as_ref(), end)? {
+            file
         } else {
             let file = segment::create(disk.as_ref(), Kind::Log, end.segment, end.sequence)?;
+            file.sync().map_err(|error| Fault::io(&name, error))?;
             sync_names(disk.as_ref())?;
             file
         };
@@ -185,6 +188,25 @@ impl Unsynced {
         }
         self.disk.iter().try_for_each(|disk| sync_names(disk.as_ref()))
     }
+}
+
+/// The segment that begins at `end`, when it is there. It is never made anew: a checkpoint may name it, and a power cut
+/// would leave it empty.
+fn begun(disk: &dyn Disk, end: LogPosition) -> Result<Option<Arc<dyn DiskFile>>, Fault> {
+    let name = Kind::Log.name(end.segment);
+    let file = match disk.open(&name) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Fault::io(&name, error)),
+    };
+    let mut header = [0; HEADER_BYTES];
+    match file.read_at(0, &mut header) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
+        Err(error) => return Err(Fault::io(&name, error)),
+    }
+    let begins = segment::check_header(&header, Kind::Log, end.segment).is_ok_and(|first| first == end.sequence);
+    Ok(begins.then_some(file))
 }
 
 /// Cuts off what lies past `end`, for good: it must not come back behind entries written there later.

@@ -230,6 +230,14 @@ impl DhtRpc {
         }
     }
 
+    /// The machine is on another network: everything known of our own address is old.
+    pub fn network_changed(&mut self, now: Instant) {
+        if !self.suspended && self.bootstrap.is_done() {
+            self.wake_up();
+            self.refresh(now);
+        }
+    }
+
     /// Our id, once others may know us by it.
     pub fn id(&self) -> Option<Hash> {
         (!self.ephemeral).then(|| self.nodes.own_id())

@@ -4,8 +4,9 @@
 use super::identity::{Identity, ReadHandshake};
 use super::machine::{HyperDht, QueryFor, RequestFor};
 use super::meeting::{Agreed, remote_stream};
-use super::output::{ConnectError, ConnectionId, Event, Path};
+use super::output::{ConnectError, ConnectionId, Event, Path, Progress};
 use super::puncher::Puncher;
+use super::stats::add;
 use crate::swarm::dht_rpc::{QueryId, QuerySettings, Reply, RequestSettings, SocketId};
 use bytes::Bytes;
 use corestore_core::crypto::{Hash, PublicKey};
@@ -157,6 +158,8 @@ impl HyperDht {
             settings,
         };
         self.connects.insert(id, connect);
+        add(&mut self.stats.connects);
+        self.progress(id, Progress::Searching);
         self.search(now, id, known);
         self.ask_next(now, id);
     }
@@ -200,6 +203,7 @@ impl HyperDht {
                 return;
             };
             connect.asking = connect.asking.saturating_add(1);
+            self.progress(id, Progress::Calling);
             self.send_handshake(now, id, node);
         }
     }
@@ -309,10 +313,12 @@ impl HyperDht {
             return self.fail_connect(now, id, reason);
         }
         let early = connect.early.take();
+        add(&mut self.stats.agreed);
         connect.query.take().into_iter().for_each(|query| {
             self.queries.remove(&query);
             self.rpc.cancel_query(query);
         });
+        self.progress(id, Progress::Agreed);
         let relay = self.relay_of(id, &payload);
         self.connects.get_mut(&id).into_iter().for_each(|connect| connect.at_relay = relay.is_some());
         if let Some((socket, from)) = early {
@@ -376,8 +382,13 @@ impl HyperDht {
         let reason = if relay_failed { ConnectError::RelayFailed } else { reason };
         self.end_connect(id);
         if !running {
+            add(&mut self.stats.failed);
             self.event(Event::Failed { connection: id, reason });
         }
+    }
+
+    pub(super) fn progress(&mut self, connection: ConnectionId, progress: Progress) {
+        self.event(Event::Progress { connection, progress });
     }
 
     pub(super) fn end_connect(&mut self, id: ConnectionId) {

@@ -10,13 +10,14 @@ use super::output::{ConnectionId, Event, NodeEvent, OperationId, Output, ServerI
 use super::puncher::{Puncher, SocketIds};
 use super::router::Router;
 use super::server::Server;
+use super::stats::Stats;
 use super::store::Store;
 use crate::swarm::dht_rpc::{self, Config as RpcConfig, DhtRpc, QueryId, Reply, RequestId, RequestSettings, SocketId};
 use corestore_core::budget::Budget;
 use corestore_core::crypto::Hash;
 use corestore_core::entropy::Entropy;
 use corestore_core::time::Instant;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddrV4;
 
 /// A member of HyperDHT.
@@ -48,6 +49,7 @@ pub struct HyperDht {
     pub(super) local_addresses: Vec<SocketAddrV4>,
     pub(super) random_punches: usize,
     pub(super) last_random_punch: Option<Instant>,
+    pub(super) stats: Stats,
     outputs: VecDeque<Output>,
     next_number: u64,
 }
@@ -108,6 +110,7 @@ impl HyperDht {
             local_addresses: Vec::new(),
             random_punches: 0,
             last_random_punch: None,
+            stats: Stats::default(),
             outputs: VecDeque::new(),
             next_number: 0,
             entropy,
@@ -159,6 +162,19 @@ impl HyperDht {
         self.local_addresses = addresses;
     }
 
+    /// Our addresses on local networks once more: when they are others than before, everything known of the network
+    /// is old, and [`NodeEvent::NetworkChanged`] tells it.
+    pub fn network_seen(&mut self, now: Instant, addresses: Vec<SocketAddrV4>) {
+        let known: BTreeSet<SocketAddrV4> = self.local_addresses.iter().copied().collect();
+        if addresses.iter().copied().collect::<BTreeSet<_>>() == known {
+            return;
+        }
+        self.local_addresses = addresses;
+        self.rpc.network_changed(now);
+        self.event(Event::Node(NodeEvent::NetworkChanged));
+        self.refresh_servers(now);
+    }
+
     /// Makes the member silent until [`HyperDht::resume`]: everything under way ends, servers are kept.
     pub fn suspend(&mut self, now: Instant) {
         for id in self.connects.keys().copied().collect::<Vec<_>>() {
@@ -186,6 +202,11 @@ impl HyperDht {
     /// The node of the DHT below.
     pub fn node(&self) -> &DhtRpc {
         &self.rpc
+    }
+
+    /// Counters of connections.
+    pub fn stats(&self) -> Stats {
+        self.stats
     }
 
     pub(super) fn event(&mut self, event: Event) {

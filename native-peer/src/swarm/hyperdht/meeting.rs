@@ -2,7 +2,7 @@
 //! open.
 
 use super::machine::{HyperDht, RequestFor};
-use super::output::{Connected, ConnectionId, Event, Output, Path, ServerId};
+use super::output::{Connected, ConnectionId, Event, Output, Path, Progress, ServerId};
 use super::puncher::{Action, Puncher};
 use crate::swarm::dht_rpc::{Reply, SocketId, Transmit};
 use bytes::Bytes;
@@ -186,6 +186,7 @@ impl HyperDht {
         let connection = id;
         let connected =
             Connected { connection, server, local_stream, remote_stream, socket, remote, split, moved, path };
+        self.stats.found_way(path, moved);
         self.event(Event::Connected(Box::new(connected)));
         self.streams.remove(&local_stream);
         self.release_puncher(now, id, Some(socket));
@@ -195,6 +196,14 @@ impl HyperDht {
             self.end_connect(id);
         }
         true
+    }
+
+    /// We are connected to the blind relay at this address: what comes from there for the stream is no direct way. Tell
+    /// it before anything is said to the relay.
+    pub fn relay_reached(&mut self, id: ConnectionId, socket: SocketId, relay: SocketAddrV4) {
+        if let Some((_, _, agreed)) = self.agreed_mut(id) {
+            agreed.relayed = Some((socket, relay));
+        }
     }
 
     /// The stream runs by way of a blind relay, at this address and with this number there. A direct way is still
@@ -215,6 +224,7 @@ impl HyperDht {
         let (connection, split, moved, path) = (id, agreed.split.take(), false, Path::Relayed);
         let connected =
             Connected { connection, server, local_stream, remote_stream, socket, remote, split, moved, path };
+        self.stats.found_way(path, false);
         self.event(Event::Connected(Box::new(connected)));
         self.pump(now);
         true
@@ -267,6 +277,10 @@ impl HyperDht {
             (started, started && !before && puncher.is_random())
         });
         self.socket_ids = ids;
+        if started.is_some_and(|(started, _)| started) {
+            super::stats::add(&mut self.stats.punches);
+            self.progress(id, Progress::Punching);
+        }
         if started.is_some_and(|(_, random)| random) {
             self.random_punches = self.random_punches.saturating_add(1);
         }

@@ -18,6 +18,7 @@ mod punching;
 mod records;
 mod router;
 mod server;
+mod stats;
 mod store;
 mod storing;
 
@@ -26,6 +27,7 @@ pub use connect::ConnectSettings;
 pub use identity::{Foreign, Identity, ReadHandshake, Signable, SignatureId};
 pub use machine::HyperDht;
 pub use output::{
-    ConnectError, Connected, ConnectionId, Event, NodeEvent, OperationId, Outcome, Output, Path, ServerId,
+    ConnectError, Connected, ConnectionId, Event, NodeEvent, OperationId, Outcome, Output, Path, Progress, ServerId,
 };
 pub use server::{Admit, ServerSettings};
+pub use stats::Stats;

@@ -104,7 +104,8 @@ pub enum Event {
     /// A connection is made: create the UDX stream and start a secret-stream on it.
     Connected(Box<Connected>),
     /// The peers of a connection agreed on keys but meet at a blind relay, until a direct way opens. Connect to the
-    /// relay and pair there, then tell [`super::HyperDht::relayed`] or [`super::HyperDht::relay_failed`].
+    /// relay, tell [`super::HyperDht::relay_reached`], pair there, then tell [`super::HyperDht::relayed`] or
+    /// [`super::HyperDht::relay_failed`].
     MeetAtRelay {
         /// The connection.
         connection: ConnectionId,
@@ -116,6 +117,13 @@ pub enum Event {
         initiator: bool,
         /// Our UDX stream's id.
         local_stream: u32,
+    },
+    /// A connection being made has come so far.
+    Progress {
+        /// The connection.
+        connection: ConnectionId,
+        /// How far.
+        progress: Progress,
     },
     /// A connection could not be made.
     Failed {
@@ -139,6 +147,8 @@ pub enum NodeEvent {
     Nat(Option<SocketAddrV4>),
     /// Requests are answered again, or not any more.
     Online(bool),
+    /// The machine is on another network than before; servers are announced anew.
+    NetworkChanged,
 }
 
 /// What came of an operation.
@@ -195,6 +205,36 @@ pub struct Connected {
     pub moved: bool,
     /// How the way was found.
     pub path: Path,
+}
+
+/// How far a connection being made has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Progress {
+    /// Nodes are asked who knows the peer.
+    Searching,
+    /// A handshake is passed on by a node that knows it.
+    Calling,
+    /// The peer answered: both sides have keys.
+    Agreed,
+    /// Both sides find out what their NATs do.
+    Probing,
+    /// Both sides punch.
+    Punching,
+    /// Both sides go to a blind relay, and look for a direct way meanwhile.
+    MeetingAtRelay,
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Searching => "searching for nodes that know the peer",
+            Self::Calling => "calling the peer through a node that knows it",
+            Self::Agreed => "agreed on keys",
+            Self::Probing => "finding out what both NATs do",
+            Self::Punching => "punching a hole",
+            Self::MeetingAtRelay => "meeting at a relay",
+        })
+    }
 }
 
 /// How the way to a peer was found.

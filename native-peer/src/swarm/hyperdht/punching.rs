@@ -3,7 +3,7 @@
 
 use super::addresses::{is_private, is_reserved, match_local};
 use super::machine::{HyperDht, RequestFor};
-use super::output::{ConnectError, ConnectionId, Path};
+use super::output::{ConnectError, ConnectionId, Path, Progress};
 use super::puncher::Puncher;
 use crate::swarm::dht_rpc::{Reply, RequestSettings, SocketId};
 use bytes::Bytes;
@@ -133,6 +133,7 @@ impl HyperDht {
             puncher.open_session(round.server);
         }
         connect.puncher = Some(puncher);
+        self.progress(id, Progress::Probing);
         self.run_actions(now, id);
         self.probe_round(now, id, round);
     }

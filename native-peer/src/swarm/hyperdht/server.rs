@@ -6,8 +6,9 @@ use super::identity::{Foreign, Identity, ReadHandshake};
 use super::incoming::{Incoming, Opening};
 use super::machine::HyperDht;
 use super::meeting::{Agreed, remote_stream};
-use super::output::{ConnectionId, Event, Path, ServerId};
+use super::output::{ConnectionId, Event, Path, Progress, ServerId};
 use super::puncher::Puncher;
+use super::stats::add;
 use crate::swarm::dht_rpc::{Answer, IncomingRequest};
 use bytes::Bytes;
 use corestore_core::crypto::{Hash, PublicKey, blake2b};
@@ -126,11 +127,12 @@ impl HyperDht {
             Some(id) => *id,
             None => match self.accept(now, server, message, request) {
                 Some(id) => {
+                    add(&mut self.stats.calls);
                     self.handshakes.insert(known, id);
                     self.incoming.get_mut(&id).into_iter().for_each(|incoming| incoming.noise = known);
                     id
                 }
-                None => return,
+                None => return add(&mut self.stats.calls_refused),
             },
         };
         self.answer_handshake(id, message, request);
@@ -359,6 +361,8 @@ impl HyperDht {
             }
             (None, None) => return,
         };
+        add(&mut self.stats.meetings);
+        self.progress(id, Progress::MeetingAtRelay);
         let (relay, token) = (relay.public_key, relay.token);
         self.event(Event::MeetAtRelay { connection: id, relay, token, initiator, local_stream });
     }
