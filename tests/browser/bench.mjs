@@ -1,16 +1,18 @@
 // The browser's rows of the speed table, beside what raw IndexedDB writes reach in the same run. Not a test: it asserts
 // what arrived, never a time. `CORESTORE=… node bench.mjs [--rounds 3] [--json] [--profile FILE]`
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import process from 'node:process'
 import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { between, cpuTimes } from './lib/cpu.mjs'
 import { openMeasuredBrowser } from './lib/devtools.mjs'
-import { startWriter, temporaryFolder } from './lib/native.mjs'
+import { startProgram, startWriter, temporaryFolder } from './lib/native.mjs'
 import { scenario } from './lib/scenario.mjs'
 import { PACKAGE, READER, serveSite } from './lib/site.mjs'
 import * as inPage from './lib/workloads.mjs'
@@ -22,22 +24,27 @@ const ROUNDS = Number(given.rounds)
 const SIZES = [{ name: '20k × 1 KiB', count: 20_000, size: 1024 }, { name: '1k × 64 KiB', count: 1000, size: 65_536 }]
 const APPENDS = 200
 const READS = 2000
-const CONTESTANTS = ['raw', 'page', 'worker']
+const CONTESTANTS = ['raw', 'page', 'worker', 'javascript']
+/** The JavaScript stack gets a part of the work: all of it takes minutes. */
+const PART = 40
 /** The reader page downloads shorter cores unasked. */
 const MANY = 10_000
+const JAVASCRIPT = fileURLToPath(new URL('javascript', import.meta.url))
 const rows = []
 
 await scenario(async () => {
-  const sites = { package: await serveSite(PACKAGE), reader: await serveSite(READER) }
+  const sites = { package: await serveSite(PACKAGE), reader: await serveSite(READER), javascript: await javascriptSite() }
   const browser = await openMeasuredBrowser()
   for (const workload of SIZES) {
     const writer = await preloaded(workload)
+    writer.javascript = sites.javascript && await javascriptPeer(workload)
     for (let round = 0; round < ROUNDS; round++) {
       const row = await measure(browser, sites, workload, writer, round)
       rows.push({ workload: workload.name, round, ...row })
       if (given.json) console.log(JSON.stringify(rows.at(-1)))
     }
     await writer.stop()
+    await writer.javascript?.stop()
   }
   SIZES.forEach(print)
 }, 1_200_000)
@@ -55,14 +62,44 @@ async function preloaded ({ count, size }) {
   return startWriter(folder, ['--preload-file', file])
 }
 
-/** One round, each part in a page of its own: raw writes, ours in the page's thread and in a Worker, the reader page. */
-async function measure (browser, { package: { origin }, reader }, workload, writer, round) {
+/** The JavaScript stack's page; none where its packages are not installed. */
+async function javascriptSite () {
+  const folder = await temporaryFolder()
+  const bundler = spawn('node', [path.join(JAVASCRIPT, 'bundle.mjs'), folder], { stdio: 'inherit' })
+  const [status] = await once(bundler, 'exit')
+  return status === 0 ? serveSite(folder) : null
+}
+
+/** A JavaScript peer with the first part of such a workload. */
+async function javascriptPeer ({ count, size }) {
+  const args = [path.join(JAVASCRIPT, 'serve.mjs'), await temporaryFolder(), count / PART, size]
+  const peer = startProgram('node', args)
+  return Object.assign(peer, await peer.next('its address', (event) => event.url))
+}
+
+/** One round, each part in a page of its own: raw writes, ours in the page's thread and in a Worker, the JavaScript stack,
+ * and the reader page. */
+async function measure (browser, { package: { origin }, reader, javascript }, workload, writer, round) {
   const raw = await rawRound(browser, origin, workload, writer)
   const profile = round === 0 ? given.profile : undefined
   const page = await ourRound(browser, origin, workload, writer, { worker: false, profile })
   const worker = await ourRound(browser, origin, workload, writer, { worker: true })
+  const theirs = javascript && await javascriptRound(browser, javascript.origin, workload, writer.javascript)
   const shown = workload.count > MANY ? await readerRound(browser, reader.origin, workload, writer) : null
-  return { raw, page, worker, reader: shown }
+  return { raw, page, worker, javascript: theirs ?? {}, reader: shown }
+}
+
+async function javascriptRound (browser, origin, { count }, peer) {
+  const page = await browser.open(`${origin}/index.html`)
+  await page.evaluate(inPage.prepare)
+  const first = await page.evaluate(inPage.javascriptFirst, { url: peer.url, key: peer.key })
+  const part = count / PART
+  const [bulk, cpu] = await withCpu(browser, peer, () => page.evaluate(inPage.javascriptDownload, { count: part, reads: READS / PART }))
+  assert.equal(bulk.stored, part, 'every block is stored')
+  await page.close()
+  // As if it had done all of it at that speed.
+  const whole = Object.fromEntries(['download', 'sequential', 'random'].map((what) => [what, bulk[what] * PART]))
+  return { first, tasks: bulk.tasks, ...whole, cpu: Object.fromEntries(Object.entries(cpu).map(([kind, seconds]) => [kind, seconds * PART])) }
 }
 
 async function rawRound (browser, origin, workload, writer) {
@@ -121,15 +158,15 @@ function print ({ name, count, size }) {
   const times = (many) => (seconds) => `${Math.round(many / seconds)}/s`
   const ms = (seconds) => `${Math.round(seconds * 1000)} ms`
   const mb = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`
-  console.log(`\n${name}: medians of ${of.length} rounds (least – most)\n${line('', ['raw IndexedDB', 'page thread', 'Worker'])}`)
+  console.log(`\n${name}: medians of ${of.length} rounds (least – most)\n${line('', ['raw IndexedDB', 'page thread', 'Worker', `JavaScript stack (1/${PART} of it)`])}`)
   const say = (title, show, value) => {
-    const cells = CONTESTANTS.map((who) => of.map((row) => value(row[who], row))).map((values) => cell(values, show))
+    const cells = CONTESTANTS.map((who) => cell(of.map((row) => value(row[who], row)), show))
     console.log(line(title, cells))
   }
   say('bulk, stored (raw: packed writes)', rate, (who) => who.download)
-  say('  as a part of raw', (part) => part.toFixed(2), (who, row) => row.raw.download / who.download)
-  const kinds = [...new Set(of.flatMap((row) => CONTESTANTS.flatMap((who) => Object.keys(row[who].cpu))))]
-  for (const kind of kinds) say(`  CPU time, ${kind.split('.')[0]}`, ms, (who) => who.cpu[kind] ?? 0)
+  say('  as a part of raw', (part) => part.toFixed(2), (who, row) => who.download && row.raw.download / who.download)
+  const kinds = [...new Set(of.flatMap((row) => CONTESTANTS.flatMap((who) => Object.keys(row[who].cpu ?? {}))))]
+  for (const kind of kinds) say(`  CPU time, ${kind.split('.')[0]}`, ms, (who) => who.cpu && (who.cpu[kind] ?? 0))
   say('  tasks over 50 ms in the page', String, (who) => who.tasks?.length)
   say('  the longest', (duration) => `${Math.round(duration)} ms`, (who) => who.tasks && Math.max(0, ...who.tasks))
   say('first block after load', ms, (who) => who.first)
@@ -151,5 +188,5 @@ function cell (values, show) {
 }
 
 function line (title, cells) {
-  return `  ${title.padEnd(34)} ${cells.map((text) => text.padEnd(42)).join(' ')}`.trimEnd()
+  return `  ${title.padEnd(34)} ${cells.map((text) => text.padEnd(34)).join(' ')}`.trimEnd()
 }

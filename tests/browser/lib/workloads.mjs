@@ -100,6 +100,31 @@ export async function download ({ count }) {
   return { download: seconds, tasks, stored: await bench.core.count(0, count) }
 }
 
+/** As `firstBlock`, in the JavaScript stack. */
+export async function javascriptFirst (where) {
+  const { bench } = window
+  return bench.seconds(async () => {
+    const { open } = await import('/reader.js')
+    bench.core = await open(where)
+    await bench.core.get(0)
+  })
+}
+
+/** As `download`, and the reads, in the JavaScript stack. */
+export async function javascriptDownload ({ count, reads }) {
+  const { bench } = window
+  const { core } = bench
+  const tasks = []
+  const observer = new PerformanceObserver((list) => { for (const entry of list.getEntries()) tasks.push(entry.duration) })
+  observer.observe({ type: 'longtask' })
+  const seconds = await bench.seconds(() => core.download({ start: 0, end: count }).done())
+  for (const entry of observer.takeRecords()) tasks.push(entry.duration)
+  observer.disconnect()
+  const sequential = await bench.seconds(async () => { for (let i = 0; i < reads; i++) await core.get(i % count) })
+  const random = await bench.seconds(async () => { for (let i = 0; i < reads; i++) await core.get(Math.floor(Math.random() * count)) })
+  return { download: seconds, tasks, stored: core.contiguousLength, sequential, random }
+}
+
 /** Asks the reader page for all of a core of 20,000 blocks, and waits until it shows that it has them; as `download`. */
 export async function readerDownload ({ key, count }) {
   const { bench } = window
