@@ -145,7 +145,7 @@ fn blocks_travel_both_ways_and_pinned_cores_are_the_gateways_own() {
     assert_eq!(read, FIRST);
     // And over plain replication.
     let mut command = Command::new(corestore());
-    command.args(["read", key, "--storage", &at("four"), "--ws", &format!("{url}/replicate"), "--json"]);
+    command.args(["read", key, "--storage", &at("four"), "--ws", &format!("{url}/replicate"), "--json", "--no-swarm"]);
     let mut reader = Process::start(command);
     assert_eq!(reader.line_where(|line| line["event"] == "otherKeys")["otherKeys"], json!([]));
 }

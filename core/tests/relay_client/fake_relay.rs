@@ -99,7 +99,7 @@ impl FakeRelay {
         while let Some(event) = end.mux.poll_event() {
             match event {
                 MuxEvent::Message { kind, payload, .. } => messages.push(M::decode(kind, &payload).unwrap()),
-                MuxEvent::Transmit(frame) => end.outgoing.push_back(frame.into()),
+                MuxEvent::Transmit(frame) => end.outgoing.push_back(frame),
                 _ => {}
             }
         }
@@ -114,7 +114,7 @@ impl FakeRelay {
         let end = &mut self.ends[client];
         while let Some(event) = end.mux.poll_event() {
             if let MuxEvent::Transmit(frame) = event {
-                end.outgoing.push_back(frame.into());
+                end.outgoing.push_back(frame);
             }
         }
         let frame = end.outgoing.pop_front()?;
