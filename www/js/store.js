@@ -47,6 +47,13 @@ export function rememberOwnName (name) {
   if (!ownNames().includes(name)) keep(OWN, [...ownNames(), name])
 }
 
+/** Whether a gateway served this page when it was last asked. */
+export const wasGateway = () => recall(GATEWAY, false) === true
+
+export function rememberGateway (is) {
+  keep(GATEWAY, is)
+}
+
 /**
  * The seed of this tab's key pair on the swarm: a reload is the same peer again, so that peers find it where they knew
  * it. A tab that only has a temporary store is another one.
@@ -79,5 +86,6 @@ function keep (name, value) {
 
 const RECENT = 'corestore-reader.recent'
 const OWN = 'corestore-reader.own'
+const GATEWAY = 'corestore-reader.gateway'
 const SEED = 'corestore-reader.seed'
 const LOCK_ATTEMPTS = 16
