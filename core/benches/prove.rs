@@ -23,8 +23,8 @@ fn proving(criterion: &mut Criterion) {
         criterion.bench_function(&format!("prove {name}"), |bench| {
             bench.iter(|| {
                 let mut plan = ProofPlan::new(&roots, &request, None).unwrap();
-                plan.needs(&loaded);
-                plan.build(&loaded, Some(Bytes::from_static(b"block")), &[0; 64]).unwrap()
+                plan.needs(&roots, &loaded);
+                plan.build(&roots, &loaded, Some(Bytes::from_static(b"block")), &[0; 64]).unwrap()
             });
         });
     }

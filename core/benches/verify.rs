@@ -30,8 +30,8 @@ fn verifying(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(1));
     for (name, before, request) in cases {
         let mut plan = ProofPlan::new(&roots, &request, None).unwrap();
-        plan.needs(&loaded);
-        let proof = plan.build(&loaded, Some(blocks[0].clone()), &signature).unwrap();
+        plan.needs(&roots, &loaded);
+        let proof = plan.build(&roots, &loaded, Some(blocks[0].clone()), &signature).unwrap();
         group.bench_function(name, |bench| bench.iter(|| verify(&before, &proof, &check).unwrap()));
     }
     group.finish();

@@ -63,8 +63,10 @@ where
     tokio::spawn(async move {
         let (reader, writer) = tokio::io::split(stream);
         let result = tokio::select! {
-            result = read(&carried, id, &outgoing, reader) => result,
+            // What is ready goes out before more is read: the other side works on it meanwhile.
+            biased;
             result = write(&carried, id, &outgoing, writer) => result,
+            result = read(&carried, id, &outgoing, reader) => result,
         };
         let reason = outgoing.reason().unwrap_or(CloseReason::Remote);
         let why = result.err().unwrap_or(Ended::Closed(reason));
@@ -95,6 +97,10 @@ where
         if outgoing.reason().is_some() {
             // Over: the writer sends what is left and ends the connection.
             std::future::pending::<()>().await;
+        }
+        if outgoing.backlog() > 0 {
+            // Lets the writer have its turn, however much there is to read.
+            tokio::task::yield_now().await;
         }
     }
 }

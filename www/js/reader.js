@@ -31,13 +31,13 @@ open(openStore)
 async function open (opener) {
   try {
     const store = await opener()
-    const { relay, gateway } = await relaying
+    const relay = await relaying
     const swarm = relay && !peerProblem(relay) ? new corestore.Swarm(store, { relay }) : null
     problem = null
     // For scripts.
     window.corestore = { ...corestore, store, swarm }
     window.addEventListener('pagehide', () => { store.close().catch(() => {}) })
-    watchPeers(store, gateway)
+    watchPeers(store)
     read(store, swarm)
     openWritePanel(store, address.all, swarm)
   } catch (error) {

@@ -1,14 +1,9 @@
-// By which relay the page joins the swarm, and whether a gateway serves the page.
+// By which relay the page joins the swarm: the one its address names, or the gateway that serves it.
 
-/**
- * `{ relay, gateway }`: the relay's address (`null`: none), and the host of the gateway that serves this page, if one
- * does. With a peer's address alone nobody is asked.
- */
+/** The relay's address; `null`: none. Only where the address names nobody is the server asked whether it is a gateway. */
 export async function findRelay ({ peer, relay }) {
-  if (peer && !relay) return { relay: null, gateway: null }
-  const gateway = await servedByGateway() ? location.host : null
-  if (relay) return { relay, gateway }
-  return { relay: gateway && gatewayAddress(), gateway }
+  if (peer || relay) return relay || null
+  return await servedByGateway() ? gatewayAddress() : null
 }
 
 async function servedByGateway () {

@@ -33,7 +33,7 @@ impl Default for Config {
             primary_key: None,
             identity: None,
             max_connections: 1024,
-            max_backlog: 4 << 20,
+            max_backlog: 1 << 20,
             max_held_requests: 4096,
             idle_core: Duration::from_secs(8),
             store_retry: Duration::from_secs(5),

@@ -23,7 +23,12 @@ pub(super) struct Link {
     remote: Option<(PublicKey, [u8; 64])>,
     channels: BTreeMap<ChannelId, Channel>,
     by_core: BTreeMap<DiscoveryKey, ChannelId>,
+    /// Bytes that wait in the transport.
     backlog: usize,
+    /// Bytes that were not handed to it yet.
+    unsent: usize,
+    /// Peers that are not answered until the transport has room.
+    clogged: Vec<PeerId>,
     held: VecDeque<(DiscoveryKey, PeerId, Message)>,
     corked: bool,
 }
@@ -110,6 +115,8 @@ impl Corestore {
             channels: BTreeMap::new(),
             by_core: BTreeMap::new(),
             backlog: 0,
+            unsent: 0,
+            clogged: Vec::new(),
             held: VecDeque::new(),
             corked: false,
         };
@@ -132,6 +139,13 @@ impl Corestore {
         let max = self.config.max_backlog;
         let Some(link) = self.connections.get_mut(&id) else { return };
         link.backlog = backlog;
+        if backlog <= max {
+            for peer in core::mem::take(&mut link.clogged) {
+                if let Some(core) = self.peers.get(&peer).map(|peer| peer.core) {
+                    self.set_clogged(core, peer, false);
+                }
+            }
+        }
         while let Some(link) = self.connections.get_mut(&id).filter(|link| link.backlog <= max) {
             let Some((core, peer, message)) = link.held.pop_front() else { return };
             self.peer_message(core, peer, message);
@@ -145,6 +159,7 @@ impl Corestore {
         for id in &corked {
             if let Some(link) = self.connections.get_mut(id) {
                 link.corked = false;
+                link.unsent = 0;
                 link.connection.uncork();
                 self.dirty_connections.insert(*id);
             }
@@ -335,11 +350,20 @@ impl Corestore {
 
     /// Sends a replication message on a peer's channel; all of one drain travel as one batch.
     pub(super) fn send(&mut self, peer: PeerId, message: &Message) {
-        let Some(Peer { connection, channel, .. }) = self.peers.get(&peer) else { return };
-        let Some(link) = self.connections.get_mut(connection) else { return };
-        link.cork();
-        link.connection.send(*channel, message.kind(), &message.encode_payload());
-        self.corked.insert(*connection);
+        let Some(&Peer { connection, channel, core }) = self.peers.get(&peer) else { return };
+        let Some(link) = self.connections.get_mut(&connection) else { return };
+        let payload = message.encode_payload();
+        if !link.corked {
+            link.cork();
+            self.corked.insert(connection);
+        }
+        link.connection.send(channel, message.kind(), &payload);
+        link.unsent = link.unsent.saturating_add(payload.len());
+        let full = link.backlog.saturating_add(link.unsent) > self.config.max_backlog;
+        if full && !link.clogged.contains(&peer) {
+            link.clogged.push(peer);
+            self.set_clogged(core, peer, true);
+        }
     }
 
     pub(super) fn connection_deadline(&mut self, id: ConnectionId) {

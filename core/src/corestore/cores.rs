@@ -54,7 +54,7 @@ pub(super) enum Wanted {
 #[derive(Debug)]
 pub(super) enum Deferred {
     Append { request: RequestId, cipher: Option<BlockCipher>, blocks: Vec<Bytes> },
-    Clear { request: RequestId, range: Range<u64> },
+    Clear { request: RequestId, range: Range<u64>, then: Then },
     Truncate { request: RequestId, new_length: u64, fork: Option<u64> },
 }
 
@@ -154,6 +154,10 @@ impl OpenedCore {
 impl Corestore {
     /// Carries out everything the replicator of `id` asks for.
     pub(super) fn carry_out_effects(&mut self, id: &DiscoveryKey) {
+        let now = self.now;
+        if let Some(core) = self.cores.get_mut(id) {
+            core.replicator.work(now, &view(&core.log));
+        }
         while let Some(effect) = self.cores.get_mut(id).and_then(|core| core.replicator.poll_effect()) {
             self.carry_out(*id, effect);
         }
@@ -268,6 +272,14 @@ impl Corestore {
         let now = self.now;
         if let Some(core) = self.cores.get_mut(&id) {
             core.replicator.on_message(now, &view(&core.log), peer, message);
+            self.dirty_cores.insert(id);
+        }
+    }
+
+    /// Stops answering a peer, or goes on.
+    pub(super) fn set_clogged(&mut self, id: DiscoveryKey, peer: PeerId, clogged: bool) {
+        if let Some(core) = self.cores.get_mut(&id) {
+            core.replicator.set_clogged(peer, clogged);
             self.dirty_cores.insert(id);
         }
     }

@@ -6,7 +6,7 @@ use super::io::{CommandError, Outcome, RequestId, SessionId};
 use super::pending::Pending;
 use super::writes::Then;
 use crate::crypto::{DiscoveryKey, Hash};
-use crate::log::Hypercore;
+use crate::log::{Head, Hypercore};
 use crate::manifest::Manifest;
 use crate::merkle::{
     Anchor, BuildError, LoadedNodes, Proof, ProofPlan, ProofRequest, TreeIndex, Unanchored, Verified, missing_nodes,
@@ -15,6 +15,7 @@ use crate::merkle::{
 use crate::storage::{ReadReply, StorageOp, rows};
 use alloc::boxed::Box;
 use alloc::string::ToString;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -25,8 +26,7 @@ pub(super) struct Proving {
     plan: ProofPlan,
     nodes: LoadedNodes,
     block: Option<Bytes>,
-    fork: u64,
-    signature: Vec<u8>,
+    head: Arc<Head>,
 }
 
 /// A proof that hangs on one stored node.
@@ -55,15 +55,14 @@ impl Corestore {
         let prologue = log.verifier().and_then(|verifier| verifier.prologue()).map(|prologue| prologue.length);
         let plan = ProofPlan::new(&log.head().roots, wanted, prologue)
             .map_err(|invalid| CommandError::BadArgument(invalid.to_string()))?;
-        let (fork, signature) = (log.head().roots.fork, log.head().signature.clone());
-        Ok(Proving { core, plan, nodes: LoadedNodes::default(), block: None, fork, signature })
+        Ok(Proving { core, plan, nodes: LoadedNodes::default(), block: None, head: Arc::clone(log.head()) })
     }
 
     fn advance_proof(&mut self, request: RequestId, mut proving: Box<Proving>) {
         let Some(core) = self.cores.get(&proving.core) else {
             return self.resolve(request, Err(CommandError::SessionClosed));
         };
-        let nodes = proving.plan.needs(&proving.nodes);
+        let nodes = proving.plan.needs(&proving.head.roots, &proving.nodes);
         let blocks: Vec<u64> = proving.plan.block().filter(|_| proving.block.is_none()).into_iter().collect();
         if blocks.iter().any(|index| !core.log.has(*index)) {
             return self.resolve(request, Err(CommandError::NotStored));
@@ -73,8 +72,8 @@ impl Corestore {
             self.ask_store(StorageOp::Read(read), Pending::Prove { request, proving });
             return;
         }
-        let Proving { plan, nodes, block, signature, .. } = *proving;
-        let result = plan.build(&nodes, block, &signature).map_err(|error| match error {
+        let Proving { plan, nodes, block, head, .. } = *proving;
+        let result = plan.build(&head.roots, &nodes, block, &head.signature).map_err(|error| match error {
             BuildError::Invalid(invalid) => CommandError::BadArgument(invalid.to_string()),
             BuildError::MissingNode(_) | BuildError::MissingBlock => CommandError::NotStored,
         });
@@ -82,7 +81,8 @@ impl Corestore {
     }
 
     pub(super) fn proof_loaded(&mut self, request: RequestId, mut proving: Box<Proving>, reply: ReadReply) {
-        let moved = self.cores.get(&proving.core).is_none_or(|core| core.log.head().roots.fork != proving.fork);
+        let moved =
+            self.cores.get(&proving.core).is_none_or(|core| core.log.head().roots.fork != proving.head.roots.fork);
         if moved {
             return self.resolve(request, Err(CommandError::SnapshotNotAvailable));
         }

@@ -45,9 +45,10 @@ pub fn leaf_hashes(blocks: &[Bytes]) -> Vec<Hash> {
     let mut rest = blocks;
     while !rest.is_empty() {
         let (group, after) = rest.split_at(group_length(rest));
-        match group {
-            [block] => hashes.push(leaf_hash(block)),
-            _ => hash_group(group, &mut hashes),
+        if group.len() < LANES {
+            hashes.extend(group.iter().map(|block| leaf_hash(block)));
+        } else {
+            hash_group(group, &mut hashes);
         }
         rest = after;
     }
@@ -90,6 +91,8 @@ pub fn parent_hash(size: u64, left: &Hash, right: &Hash) -> Hash {
     blake2b(&[&PARENT, &size.to_le_bytes(), left.as_ref(), right.as_ref()])
 }
 
+/// Fewer blocks are hashed one by one: that is as fast and needs no copy.
+const LANES: usize = 4;
 /// Blocks hashed together, at most.
 const GROUP_BLOCKS: usize = 256;
 /// Bytes hashed together, at most, unless one block has more.

@@ -6,8 +6,10 @@ use super::head::Head;
 use super::hypercore::{Hypercore, LogError};
 use crate::manifest::{Manifest, Verifier};
 use crate::merkle::Verified;
+use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use bytes::Bytes;
 
 impl Hypercore {
     /// Stores what was verified. `manifest` is given when it was not known before.
@@ -25,23 +27,30 @@ impl Hypercore {
             applied.manifest = true;
             changes.push(Change::PutAuth(self.auth()));
         }
-        if !verified.nodes().is_empty() {
-            changes.push(Change::PutNodes(verified.nodes().to_vec()));
-        }
         if let Some(upgrade) = verified.upgrade() {
             applied.grew_from = Some(upgrade.from);
             self.staged.head = Arc::new(Head { roots: upgrade.roots.clone(), signature: upgrade.signature.clone() });
         }
-        if let Some((index, value)) = verified.block().filter(|(index, _)| !self.has_staged(*index)) {
-            self.staged.bitfield.set(index, true);
-            changes.push(Change::PutBlocks { start: index, blocks: Vec::from([value.clone()]) });
-            applied.added.push((index, Vec::from([value.clone()])));
+        let (nodes, blocks) = verified.into_parts();
+        if !nodes.is_empty() {
+            changes.push(Change::PutNodes(nodes));
+        }
+        let mut pages = BTreeSet::new();
+        for (index, value) in blocks {
+            if !self.staged.bitfield.set(index, true) {
+                continue;
+            }
             if index == self.staged.contiguous_length {
                 self.staged.contiguous_length = self.staged.bitfield.first_unset(index);
             } else {
-                self.page_changes(core::iter::once(index / PAGE_BITS), &mut changes);
+                pages.insert(index / PAGE_BITS);
             }
+            add_block(&mut applied.added, index, value);
         }
+        for (start, blocks) in &applied.added {
+            changes.push(Change::PutBlocks { start: *start, blocks: blocks.clone() });
+        }
+        self.page_changes(pages.into_iter(), &mut changes);
         Ok(self.stage(changes, applied, false))
     }
 
@@ -54,9 +63,20 @@ impl Hypercore {
             return Err(LogError::Moved);
         }
         let length = verified.upgrade().map_or(roots.length, |upgrade| upgrade.roots.length);
-        if verified.block().is_some_and(|(index, _)| index >= length) {
+        if verified.blocks().iter().any(|(index, _)| *index >= length) {
             return Err(LogError::Moved);
         }
         Ok(())
+    }
+}
+
+/// Adds a block to the last run of blocks, if it follows it.
+fn add_block(runs: &mut Vec<(u64, Vec<Bytes>)>, index: u64, block: Bytes) {
+    let follows = |(start, run): &(u64, Vec<Bytes>)| {
+        u64::try_from(run.len()).is_ok_and(|length| start.checked_add(length) == Some(index))
+    };
+    match runs.last_mut().filter(|run| follows(run)) {
+        Some((_, run)) => run.push(block),
+        None => runs.push((index, Vec::from([block]))),
     }
 }

@@ -6,6 +6,7 @@ use super::hypercore::Hypercore;
 use crate::crypto::leaf_hash;
 use crate::merkle::{LoadedNodes, Node, TreeIndex};
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt;
@@ -72,7 +73,7 @@ impl fmt::Display for AuditFault {
 /// An audit under way. It covers the log as it was when it began, as far as the log still holds that.
 #[derive(Debug)]
 pub struct Auditor {
-    head: Head,
+    head: Arc<Head>,
     levels: u32,
     next: Option<(u32, u64)>,
     audit: Audit,
@@ -92,7 +93,7 @@ pub struct AuditStep {
 impl Auditor {
     /// Begins an audit that reads at most `most_blocks` blocks, or about `most_bytes` bytes of them, at once.
     pub fn new(core: &Hypercore, most_blocks: u64, most_bytes: u64) -> Self {
-        let head = core.head().clone();
+        let head = Arc::clone(core.head());
         let average = head.roots.byte_length.checked_div(head.roots.length).unwrap_or(0);
         let by_bytes = most_bytes.checked_div(average).unwrap_or(u64::MAX);
         let levels = most_blocks.min(by_bytes).max(2).ilog2();

@@ -171,7 +171,7 @@ impl Hypercore {
     }
 
     /// The published head.
-    pub fn head(&self) -> &Head {
+    pub fn head(&self) -> &Arc<Head> {
         &self.published.head
     }
 

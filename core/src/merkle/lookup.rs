@@ -2,7 +2,6 @@
 
 use super::node::{LoadedNodes, Node, TreeIndex};
 use super::roots::Roots;
-use alloc::collections::BTreeSet;
 
 /// What is known of a node while planning.
 pub(super) enum Known<'a> {
@@ -18,7 +17,7 @@ pub(super) enum Known<'a> {
 pub(super) struct Lookup<'a> {
     pub(super) roots: &'a Roots,
     pub(super) loaded: &'a LoadedNodes,
-    pub(super) asked: &'a BTreeSet<TreeIndex>,
+    pub(super) asked: &'a [TreeIndex],
 }
 
 impl<'a> Lookup<'a> {

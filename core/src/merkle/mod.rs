@@ -21,4 +21,4 @@ pub use recent::RecentNodes;
 pub use reorg::Reorg;
 pub use roots::{Roots, append};
 pub use seek::{ByteSeek, byte_offset_nodes};
-pub use verify::{Anchor, InvalidProof, Unanchored, Verified, VerifiedUpgrade, upgrade_roots, verify};
+pub use verify::{Anchor, InvalidProof, Unanchored, Verified, VerifiedUpgrade, upgrade_roots, verify, verify_all};

@@ -2,7 +2,7 @@
 
 use crate::crypto::{Hash, leaf_hash, parent_hash};
 pub use crate::flat_tree::TreeIndex;
-use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
 /// A node of the tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,40 +36,50 @@ impl Node {
     }
 }
 
-/// Nodes loaded for a plan, by position.
+/// Nodes loaded for a plan, ordered by position.
 #[derive(Clone, Debug, Default)]
-pub struct LoadedNodes(BTreeMap<TreeIndex, Node>);
+pub struct LoadedNodes(Vec<Node>);
 
 impl LoadedNodes {
     /// The node at `index`, if it was loaded.
     pub fn get(&self, index: TreeIndex) -> Option<&Node> {
-        self.0.get(&index)
+        let place = self.0.binary_search_by_key(&index, |node| node.index).ok()?;
+        self.0.get(place)
     }
 
     /// Every node.
     pub fn iter(&self) -> impl Iterator<Item = &Node> {
-        self.0.values()
+        self.0.iter()
     }
 
     /// Adds every node of another set.
     pub fn merge(&mut self, other: &Self) {
-        self.0.extend(other.0.iter().map(|(index, node)| (*index, *node)));
+        self.extend(other.0.iter().copied());
     }
 
     /// Adds a node.
     pub fn insert(&mut self, node: Node) {
-        self.0.insert(node.index, node);
+        match self.0.binary_search_by_key(&node.index, |other| other.index) {
+            Ok(place) => self.0.get_mut(place).into_iter().for_each(|other| *other = node),
+            Err(place) => self.0.insert(place, node),
+        }
     }
 }
 
 impl FromIterator<Node> for LoadedNodes {
     fn from_iter<I: IntoIterator<Item = Node>>(nodes: I) -> Self {
-        Self(nodes.into_iter().map(|node| (node.index, node)).collect())
+        let mut loaded = Self::default();
+        loaded.extend(nodes);
+        loaded
     }
 }
 
 impl Extend<Node> for LoadedNodes {
     fn extend<I: IntoIterator<Item = Node>>(&mut self, nodes: I) {
-        nodes.into_iter().for_each(|node| self.insert(node));
+        self.0.extend(nodes);
+        // Of two at one place the later one counts: equal ones keep their order, so it comes first when turned round.
+        self.0.reverse();
+        self.0.sort_by_key(|node| node.index);
+        self.0.dedup_by_key(|node| node.index);
     }
 }

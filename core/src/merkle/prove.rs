@@ -7,7 +7,6 @@ use super::proof::{DataBlock, DataHash, DataSeek, DataUpgrade, Proof, ProofReque
 use super::roots::Roots;
 use super::seek::byte_offset_nodes;
 use crate::flat_tree::full_roots;
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt;
@@ -54,16 +53,17 @@ pub enum BuildError {
     Invalid(InvalidRequest),
 }
 
-/// A proof that is to be built.
+/// A proof that is to be built from one tree, whose roots it is given at every step.
 #[derive(Clone, Debug)]
 pub struct ProofPlan {
-    roots: Roots,
     request: ProofRequest,
-    asked: BTreeSet<TreeIndex>,
+    /// Known once it depends on no node that is not loaded.
+    layout: Option<Layout>,
+    asked: Vec<TreeIndex>,
 }
 
 /// Which nodes go where.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 struct Layout {
     node: Option<Vec<TreeIndex>>,
     seek: Option<Vec<TreeIndex>>,
@@ -98,28 +98,27 @@ impl ProofPlan {
     /// # Errors
     /// [`InvalidRequest`] names what no such tree can prove.
     pub fn new(roots: &Roots, request: &ProofRequest, prologue_length: Option<u64>) -> Result<Self, InvalidRequest> {
-        let mut request = *request;
+        let mut request = if roots.length == 0 { ProofRequest::default() } else { *request };
         if let (Some(upgrade), Some(prologue)) = (&mut request.upgrade, prologue_length)
             && upgrade.start < prologue
         {
             *upgrade = RequestUpgrade { start: 0, length: prologue };
         }
-        let plan = Self { roots: roots.clone(), request, asked: BTreeSet::new() };
-        match plan.layout(&LoadedNodes::default()) {
+        let mut plan = Self { request, layout: None, asked: Vec::new() };
+        match plan.find_layout(roots, &LoadedNodes::default()) {
             Err(Stop::Invalid(invalid)) => Err(invalid),
             _ => Ok(plan),
         }
     }
 
     /// Nodes still to load; empty when the proof can be built. Only seeks need more than one round.
-    pub fn needs(&mut self, loaded: &LoadedNodes) -> Vec<TreeIndex> {
-        let needs = match self.layout(loaded) {
+    pub fn needs(&mut self, roots: &Roots, loaded: &LoadedNodes) -> Vec<TreeIndex> {
+        let needs = match self.find_layout(roots, loaded) {
             Err(Stop::Load(nodes)) => nodes,
             Err(Stop::Missing(_) | Stop::Invalid(_)) => Vec::new(),
-            Ok(layout) => {
-                let lists = [layout.node, layout.seek, layout.upgrade, layout.additional];
-                let lookup = Lookup { roots: &self.roots, loaded, asked: &self.asked };
-                let all = lists.into_iter().flatten().flatten();
+            Ok(()) => {
+                let lookup = Lookup { roots, loaded, asked: &self.asked };
+                let all = self.layout.iter().flat_map(Layout::places);
                 all.filter(|index| matches!(lookup.get(*index), Known::Unasked)).collect()
             }
         };
@@ -129,24 +128,31 @@ impl ProofPlan {
 
     /// The block whose bytes the proof carries.
     pub fn block(&self) -> Option<u64> {
-        self.request.block.map(|block| block.index).filter(|_| self.roots.length > 0)
+        self.request.block.map(|block| block.index)
     }
 
     /// Builds the proof.
     ///
     /// # Errors
     /// [`BuildError`] names what the store did not have.
-    pub fn build(self, loaded: &LoadedNodes, block: Option<Bytes>, signature: &[u8]) -> Result<Proof, BuildError> {
-        let layout = self.layout(loaded).map_err(|stop| match stop {
+    pub fn build(
+        mut self,
+        roots: &Roots,
+        loaded: &LoadedNodes,
+        block: Option<Bytes>,
+        signature: &[u8],
+    ) -> Result<Proof, BuildError> {
+        self.find_layout(roots, loaded).map_err(|stop| match stop {
             Stop::Load(nodes) => BuildError::MissingNode(nodes.first().copied().unwrap_or_default()),
             Stop::Missing(node) => BuildError::MissingNode(node),
             Stop::Invalid(invalid) => BuildError::Invalid(invalid),
         })?;
-        let mut proof = Proof { fork: self.roots.fork, ..Proof::default() };
-        if self.roots.length == 0 {
+        let mut proof = Proof { fork: roots.fork, ..Proof::default() };
+        if roots.length == 0 {
             return Ok(proof);
         }
-        let lookup = Lookup { roots: &self.roots, loaded, asked: &self.asked };
+        let layout = self.layout.unwrap_or_default();
+        let lookup = Lookup { roots, loaded, asked: &self.asked };
         let fill = |places: Option<Vec<TreeIndex>>| -> Result<Vec<Node>, BuildError> {
             let places = places.unwrap_or_default().into_iter();
             places
@@ -190,9 +196,16 @@ impl ProofPlan {
         })
     }
 
-    fn layout(&self, loaded: &LoadedNodes) -> Result<Layout, Stop> {
+    fn find_layout(&mut self, roots: &Roots, loaded: &LoadedNodes) -> Result<(), Stop> {
+        if self.layout.is_none() {
+            self.layout = Some(self.lay_out(roots, loaded)?);
+        }
+        Ok(())
+    }
+
+    fn lay_out(&self, roots: &Roots, loaded: &LoadedNodes) -> Result<Layout, Stop> {
         let mut layout = Layout::default();
-        let length = self.roots.length;
+        let length = roots.length;
         if length == 0 {
             return Ok(layout);
         }
@@ -209,7 +222,7 @@ impl ProofPlan {
         if target.is_some_and(|target| target.index.blocks().end > to) {
             return Err(InvalidRequest::IndexOutOfBounds.into());
         }
-        let lookup = Lookup { roots: &self.roots, loaded, asked: &self.asked };
+        let lookup = Lookup { roots, loaded, asked: &self.asked };
         let seek = self.request.seek;
         if seek.is_some() && upgrade.is_some() && target.is_some_and(|target| target.index.0 >= from.saturating_mul(2))
         {
@@ -235,6 +248,12 @@ impl ProofPlan {
             }
         }
         Ok(layout)
+    }
+}
+
+impl Layout {
+    fn places(&self) -> impl Iterator<Item = TreeIndex> {
+        [&self.node, &self.seek, &self.upgrade, &self.additional].into_iter().flatten().flatten().copied()
     }
 }
 

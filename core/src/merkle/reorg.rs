@@ -6,7 +6,6 @@ use super::node::{LoadedNodes, Node, TreeIndex};
 use super::proof::{Proof, RequestBlock};
 use super::roots::Roots;
 use super::verify::{InvalidProof, Verified, VerifiedUpgrade, verify_tree, verify_upgrade};
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 /// The search for the last block both histories share.
@@ -16,7 +15,7 @@ pub struct Reorg {
     upgrade: VerifiedUpgrade,
     nodes: Vec<Node>,
     fresh: LoadedNodes,
-    asked: BTreeSet<TreeIndex>,
+    asked: Vec<TreeIndex>,
     stage: Stage,
 }
 
@@ -43,7 +42,7 @@ impl Reorg {
             return Err(InvalidProof::UpgradeOutOfBounds);
         }
         let mut nodes = Vec::new();
-        let top = verify_tree(proof, &mut nodes)?;
+        let top = verify_tree(leaf_of(proof), proof, &mut nodes)?;
         let (roots, used) = verify_upgrade(&Roots::default(), proof.fork, data, top, &mut nodes)?;
         if let Some(top) = top.filter(|_| !used) {
             return Err(InvalidProof::HashMismatch { node: top.index });
@@ -53,7 +52,7 @@ impl Reorg {
         }
         let upgrade = VerifiedUpgrade { from: 0, roots, signature: data.signature.clone() };
         let fresh = nodes.iter().copied().collect();
-        Ok(Self { local: local.clone(), upgrade, nodes, fresh, asked: BTreeSet::new(), stage: Stage::Roots })
+        Ok(Self { local: local.clone(), upgrade, nodes, fresh, asked: Vec::new(), stage: Stage::Roots })
     }
 
     /// The newer fork's number.
@@ -145,7 +144,7 @@ impl Reorg {
         let Stage::Ask { diff } = &self.stage else { return Ok(()) };
         let diff = *diff;
         let mut nodes = Vec::new();
-        let top = verify_tree(proof, &mut nodes)?.ok_or(InvalidProof::Empty)?;
+        let top = verify_tree(leaf_of(proof), proof, &mut nodes)?.ok_or(InvalidProof::Empty)?;
         if top.index != diff.index || top.hash != diff.hash {
             return Err(InvalidProof::HashMismatch { node: diff.index });
         }
@@ -167,4 +166,8 @@ impl Reorg {
     pub fn into_verified(self) -> Verified {
         Verified::new(self.upgrade.roots.fork, self.nodes, Some(self.upgrade))
     }
+}
+
+fn leaf_of(proof: &Proof) -> Option<Node> {
+    proof.block.as_ref().map(|block| Node::leaf(block.index, &block.value))
 }

@@ -4,6 +4,7 @@
 use super::node::{Node, TreeIndex};
 use super::proof::{DataUpgrade, Proof};
 use super::roots::Roots;
+use crate::crypto::leaf_hashes;
 use crate::flat_tree::full_roots;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -71,17 +72,34 @@ pub struct Verified {
     fork: u64,
     nodes: Vec<Node>,
     upgrade: Option<VerifiedUpgrade>,
-    block: Option<(u64, Bytes)>,
+    blocks: Vec<(u64, Bytes)>,
 }
 
 impl Verified {
     pub(super) fn new(fork: u64, nodes: Vec<Node>, upgrade: Option<VerifiedUpgrade>) -> Self {
-        Self { fork, nodes, upgrade, block: None }
+        Self { fork, nodes, upgrade, blocks: Vec::new() }
     }
 
     /// Proof of nothing at all: for data that holds only a manifest.
     pub fn nothing(fork: u64) -> Self {
         Self::new(fork, Vec::new(), None)
+    }
+
+    /// Its nodes and its blocks.
+    pub fn into_parts(self) -> (Vec<Node>, Vec<(u64, Bytes)>) {
+        (self.nodes, self.blocks)
+    }
+
+    /// Adds what another proof proved of the same tree; gives it back when either leads to a longer tree, or they
+    /// belong to different forks.
+    #[must_use]
+    pub fn join(&mut self, other: Self) -> Option<Self> {
+        if self.fork != other.fork || self.upgrade.is_some() || other.upgrade.is_some() {
+            return Some(other);
+        }
+        self.nodes.extend(other.nodes);
+        self.blocks.extend(other.blocks);
+        None
     }
 
     /// The fork it belongs to.
@@ -99,9 +117,9 @@ impl Verified {
         self.upgrade.as_ref()
     }
 
-    /// A block: index and bytes as stored.
-    pub fn block(&self) -> Option<(u64, &Bytes)> {
-        self.block.as_ref().map(|(index, value)| (*index, value))
+    /// Blocks: index and bytes as stored.
+    pub fn blocks(&self) -> &[(u64, Bytes)] {
+        &self.blocks
     }
 }
 
@@ -129,7 +147,7 @@ impl Unanchored {
 
     /// Bytes of the block that is to be proven; 0 without one.
     pub fn block_bytes(&self) -> usize {
-        self.verified.block.as_ref().map_or(0, |(_, value)| value.len())
+        self.verified.blocks.iter().map(|(_, value)| value.len()).fold(0, usize::saturating_add)
     }
 
     /// Checks the stored node.
@@ -149,11 +167,40 @@ impl Unanchored {
 /// # Errors
 /// [`InvalidProof`] names the culprit; nothing of the proof may be used then.
 pub fn verify(roots: &Roots, proof: &Proof, check: &dyn Fn(&Roots, &[u8]) -> bool) -> Result<Anchor, InvalidProof> {
+    let leaf = proof.block.as_ref().map(|block| Node::leaf(block.index, &block.value));
+    verify_from(leaf, roots, proof, check)
+}
+
+/// Checks many proofs as [`verify`] does, hashing their blocks together.
+pub fn verify_all<'a>(
+    roots: &Roots,
+    proofs: impl Iterator<Item = &'a Proof> + Clone,
+    check: &dyn Fn(&Roots, &[u8]) -> bool,
+) -> Vec<Result<Anchor, InvalidProof>> {
+    let blocks: Vec<Bytes> = proofs.clone().filter_map(|proof| Some(proof.block.as_ref()?.value.clone())).collect();
+    let mut hashes = leaf_hashes(&blocks).into_iter();
+    let verified = proofs.map(|proof| {
+        let leaf = proof.block.as_ref().and_then(|block| {
+            let size = u64::try_from(block.value.len()).unwrap_or(u64::MAX);
+            Some(Node { index: TreeIndex::leaf(block.index), size, hash: hashes.next()? })
+        });
+        verify_from(leaf, roots, proof, check)
+    });
+    verified.collect()
+}
+
+/// `leaf` is the leaf of the proof's block.
+fn verify_from(
+    leaf: Option<Node>,
+    roots: &Roots,
+    proof: &Proof,
+    check: &dyn Fn(&Roots, &[u8]) -> bool,
+) -> Result<Anchor, InvalidProof> {
     if proof.fork != roots.fork {
         return Err(InvalidProof::WrongFork);
     }
     let mut nodes = Vec::new();
-    let mut top = verify_tree(proof, &mut nodes)?;
+    let mut top = verify_tree(leaf, proof, &mut nodes)?;
     let mut upgrade = None;
     if let Some(data) = &proof.upgrade {
         let (longer, top_used) = verify_upgrade(roots, proof.fork, data, top, &mut nodes)?;
@@ -171,8 +218,8 @@ pub fn verify(roots: &Roots, proof: &Proof, check: &dyn Fn(&Roots, &[u8]) -> boo
     if proof.block.as_ref().is_some_and(|block| block.index >= length) {
         return Err(InvalidProof::BlockOutOfBounds);
     }
-    let block = proof.block.as_ref().map(|block| (block.index, block.value.clone()));
-    let verified = Verified { fork: proof.fork, nodes, upgrade, block };
+    let blocks = proof.block.iter().map(|block| (block.index, block.value.clone())).collect();
+    let verified = Verified { fork: proof.fork, nodes, upgrade, blocks };
     let Some(top) = top else { return Ok(Anchor::Verified(verified)) };
     let unanchored = Unanchored { top, verified };
     match roots.nodes.iter().find(|root| root.index == top.index) {
@@ -203,8 +250,12 @@ impl Queue<'_> {
     }
 }
 
-/// Hashes up from the block, node or seek; gives the topmost node.
-pub(super) fn verify_tree(proof: &Proof, nodes: &mut Vec<Node>) -> Result<Option<Node>, InvalidProof> {
+/// Hashes up from the block's leaf, the node or the seek; gives the topmost node.
+pub(super) fn verify_tree(
+    leaf: Option<Node>,
+    proof: &Proof,
+    nodes: &mut Vec<Node>,
+) -> Result<Option<Node>, InvalidProof> {
     let mut seek_top = None;
     if let Some(first) = proof.seek.as_ref().and_then(|seek| seek.nodes.first()) {
         let given = proof.seek.as_ref().map(|seek| seek.nodes.as_slice()).unwrap_or_default();
@@ -212,9 +263,8 @@ pub(super) fn verify_tree(proof: &Proof, nodes: &mut Vec<Node>) -> Result<Option
         let start = queue.shift(first.index)?;
         seek_top = Some(climb(start, &mut queue, nodes)?);
     }
-    if let Some(block) = &proof.block {
+    if let (Some(block), Some(leaf)) = (&proof.block, leaf) {
         let mut queue = Queue { nodes: block.nodes.iter(), extra: seek_top };
-        let leaf = Node::leaf(block.index, &block.value);
         return climb(leaf, &mut queue, nodes).map(Some);
     }
     if let Some(hash) = &proof.hash {

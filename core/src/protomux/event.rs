@@ -14,7 +14,7 @@ pub struct ChannelId(pub(super) u64);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MuxEvent {
     /// Send this as one message of the stream.
-    Transmit(Vec<u8>),
+    Transmit(Bytes),
     /// The other side opens something nobody here has opened: open it too, or reject it.
     Pair {
         /// Which protocol.

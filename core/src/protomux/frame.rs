@@ -67,11 +67,14 @@ pub(super) fn length(message: &[&[u8]]) -> usize {
 pub(super) struct Batch {
     bytes: Writer,
     channel: Option<u64>,
+    /// Where the message begins, while there is but one.
+    only: Option<usize>,
 }
 
 impl Batch {
     /// Adds a message (its number and payload, in any parts) of a channel.
     pub(super) fn push(&mut self, channel: u64, message: &[&[u8]]) {
+        let first = self.channel.is_none();
         match self.channel {
             None => {
                 self.bytes.uint(0);
@@ -86,6 +89,7 @@ impl Batch {
         }
         self.channel = Some(channel);
         self.bytes.count(length(message));
+        self.only = first.then(|| self.len());
         message.iter().for_each(|part| self.bytes.raw(part));
     }
 
@@ -94,8 +98,16 @@ impl Batch {
         self.bytes.as_slice().len()
     }
 
-    /// The frame, unless nothing was added.
-    pub(super) fn finish(self) -> Option<Vec<u8>> {
-        self.channel.map(|_| self.bytes.into_vec())
+    /// The frame, unless nothing was added. One message alone travels as a frame of its own, which is shorter.
+    pub(super) fn finish(self) -> Option<Bytes> {
+        let channel = self.channel?;
+        let mut bytes = self.bytes.into_vec();
+        let Some(only) = self.only else { return Some(Bytes::from(bytes)) };
+        let mut head = Writer::new();
+        head.uint(channel);
+        let start = only.saturating_sub(head.as_slice().len());
+        let place = bytes.get_mut(start..only).unwrap_or_default();
+        place.iter_mut().zip(head.as_slice()).for_each(|(to, from)| *to = *from);
+        Some(Bytes::from(bytes).slice(start..))
     }
 }

@@ -152,7 +152,7 @@ impl Mux {
 
     fn write(&mut self, channel: u64, message: &[&[u8]]) {
         if self.corks == 0 {
-            self.events.push_back(MuxEvent::Transmit(frame::single(channel, message)));
+            self.events.push_back(MuxEvent::Transmit(Bytes::from(frame::single(channel, message))));
             return;
         }
         if self.batch.len() > 0 && self.batch.len().saturating_add(frame::length(message)) > MAX_BATCH {
@@ -391,8 +391,8 @@ fn cost(payload: &Bytes) -> usize {
 }
 
 /// A batch is sent before it outgrows this (bytes). The reference allows 8 MiB; a smaller one does not keep its first
-/// message waiting for its last on a slow link.
-const MAX_BATCH: usize = 256 * 1024;
+/// message waiting for its last, and the other side opens one while the next is on its way.
+const MAX_BATCH: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -419,7 +419,7 @@ mod tests {
         while let Some(event) = from.poll_event() {
             moved = true;
             match event {
-                MuxEvent::Transmit(frame) => to.handle_message(&Bytes::from(frame)).unwrap(),
+                MuxEvent::Transmit(frame) => to.handle_message(&frame).unwrap(),
                 MuxEvent::Pair { protocol, id } if answer(&protocol) => {
                     from.open(&protocol, id.as_deref(), b"");
                 }

@@ -94,7 +94,7 @@ impl RelayClient {
 
     fn handle_event(&mut self, now: Instant, event: MuxEvent) -> Result<(), RelayError> {
         match event {
-            MuxEvent::Transmit(frame) => self.output(Output::Transmit(Bytes::from(frame))),
+            MuxEvent::Transmit(frame) => self.output(Output::Transmit(frame)),
             MuxEvent::Pair { protocol, id } => self.mux.reject(&protocol, id.as_deref()),
             MuxEvent::Opened { .. } => {}
             MuxEvent::Closed { .. } => return Err(RelayError::Refused),
@@ -191,7 +191,7 @@ impl RelayClient {
         }
         while let Some(event) = self.mux.poll_event() {
             if let MuxEvent::Transmit(frame) = event {
-                return Some(Output::Transmit(Bytes::from(frame)));
+                return Some(Output::Transmit(frame));
             }
         }
         None

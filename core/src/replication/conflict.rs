@@ -77,7 +77,7 @@ impl Replicator {
         let length = view.head.roots.length.min(entry.length());
         if length > 0 && entry.fork() == Some(view.head.roots.fork) {
             let request = Request { fork: view.head.roots.fork, proof: history(length), ..Request::default() };
-            self.on_request(view, peer, request);
+            self.on_request(peer, request);
         } else {
             self.effect(Effect::CloseChannel { peer });
         }

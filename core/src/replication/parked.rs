@@ -32,13 +32,13 @@ pub(super) struct Parked {
 }
 
 impl Replicator {
-    /// Accepts a proof if the node it hangs on is remembered; else waits for it or looks for it in the store.
+    /// Accepts a proof if the node it hangs on is remembered; else sets it aside or looks for the node in the store.
     pub(super) fn anchor(&mut self, view: &CoreView<'_>, hanging: Hanging) {
         if let Some(node) = self.recent.get(hanging.unanchored.needs()).copied() {
             return self.confirm(view, hanging, &node);
         }
         let until = self.now.after(self.config.park_patience);
-        if self.is_brought(&hanging) && self.may_park(&hanging) {
+        if hanging.storing.ahead && self.may_park(&hanging) {
             return self.parked.push(Parked { hanging, until });
         }
         self.look_up(hanging);
@@ -54,12 +54,11 @@ impl Replicator {
         // Blocks there have it on their path.
         let beside = hanging.unanchored.needs().sibling().blocks();
         let (peer, storing) = (hanging.peer, &hanging.storing);
-        storing.ahead
-            && (self.requests.brings(peer, false, beside.clone())
-                || self.parked.iter().any(|other| {
-                    let block = other.hanging.storing.block.filter(|block| Some(*block) != storing.block);
-                    other.hanging.peer == peer && block.is_some_and(|block| beside.contains(&block))
-                }))
+        self.requests.brings(peer, false, beside.clone())
+            || self.parked.iter().any(|other| {
+                let block = other.hanging.storing.block.filter(|block| Some(*block) != storing.block);
+                other.hanging.peer == peer && block.is_some_and(|block| beside.contains(&block))
+            })
     }
 
     fn may_park(&self, hanging: &Hanging) -> bool {

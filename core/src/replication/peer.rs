@@ -60,6 +60,8 @@ pub(super) struct Peer {
     pub(super) queue: VecDeque<(u64, Request)>,
     /// Those of them that are being read from the store.
     pub(super) loads: usize,
+    /// What it was sent is not on its way yet: its requests wait.
+    pub(super) clogged: bool,
     /// A conflict was found: its channel closes once our proof is sent.
     pub(super) closing: bool,
     /// The last extension it named, and the last we named to it.

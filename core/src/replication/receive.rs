@@ -7,20 +7,66 @@ use super::requests::{InFlight, Purpose, Storing};
 use super::view::CoreView;
 use super::wire::{Data, INVALID_REQUEST, NOT_AVAILABLE};
 use crate::manifest::{Manifest, Verifier};
-use crate::merkle::{Anchor, InvalidProof, Node, Proof, Roots, Verified, verify};
+use crate::merkle::{Anchor, InvalidProof, Node, Proof, Roots, Verified, verify, verify_all};
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 
+/// An answer that brings a block of the tree we know.
+#[derive(Debug)]
+pub(super) struct Arrived {
+    peer: PeerId,
+    storing: Storing,
+    proof: Proof,
+}
+
 impl Replicator {
-    pub(super) fn on_data(&mut self, view: &CoreView<'_>, peer: PeerId, data: Data) {
-        if data.request == 0 {
-            return self.on_unasked(view, peer, data);
-        }
+    /// Takes an answer; true when it is looked at together with others that come along.
+    pub(super) fn on_data(&mut self, view: &CoreView<'_>, peer: PeerId, data: Data) -> bool {
         let id = data.request;
+        if id == 0 {
+            self.on_unasked(view, peer, data);
+            return false;
+        }
         if self.requests.get(id).is_none_or(|request| request.peer != peer) {
+            return false;
+        }
+        let Some(request) = self.take_answered(id) else { return false };
+        let plain = data.manifest.is_none() && data.proof.hash.is_none() && data.proof.seek.is_none();
+        let current = request.fork == view.staged.roots.fork && request.fork == view.head.roots.fork;
+        let block = data.proof.block.is_some() && data.proof.upgrade.is_none();
+        if plain && block && current && view.verifier.is_some() && answers(&request, &data) {
+            self.arrived.push(Arrived { peer, storing: request.storing(), proof: data.proof });
+            return true;
+        }
+        self.verify_arrived(view);
+        self.on_answer(view, peer, &request, data);
+        false
+    }
+
+    /// Verifies the answers that came together.
+    pub(super) fn verify_arrived(&mut self, view: &CoreView<'_>) {
+        let arrived = core::mem::take(&mut self.arrived);
+        if arrived.is_empty() {
             return;
         }
-        let Some(request) = self.take_answered(id) else { return };
+        let check =
+            |roots: &Roots, signature: &[u8]| view.verifier.is_some_and(|verifier| verifier.verify(roots, signature));
+        let anchors = verify_all(&view.staged.roots, arrived.iter().map(|arrived| &arrived.proof), &check);
+        let peers: BTreeSet<PeerId> = arrived.iter().map(|arrived| arrived.peer).collect();
+        for (Arrived { peer, storing, .. }, anchor) in arrived.into_iter().zip(anchors) {
+            self.take_verified(view, peer, storing, anchor, None);
+        }
+        self.settle_parked(view);
+        peers.into_iter().for_each(|peer| self.update_peer(view, peer));
+    }
+
+    /// Answers of a peer that were not looked at yet.
+    pub(super) fn arrived_of(&self, peer: PeerId) -> usize {
+        self.arrived.iter().filter(|arrived| arrived.peer == peer).count()
+    }
+
+    fn on_answer(&mut self, view: &CoreView<'_>, peer: PeerId, request: &InFlight, data: Data) {
         if request.purpose == Purpose::Fork {
             return self.on_fork_data(view, peer, request.fork, data);
         }
@@ -28,15 +74,14 @@ impl Replicator {
             // The log moved to another fork meanwhile.
             return self.give_back(request.block(), request.is_upgrade(), request.purpose);
         }
-        if !answers(&request, &data) {
-            return self.unanswered(view, peer, &request, 0);
+        if !answers(request, &data) {
+            return self.unanswered(view, peer, request, 0);
         }
-        self.accept_data(view, peer, &request, data);
+        self.accept_data(view, peer, request, data);
     }
 
     fn accept_data(&mut self, view: &CoreView<'_>, peer: PeerId, request: &InFlight, data: Data) {
-        let (block, upgrade, purpose) = (request.block(), request.is_upgrade(), request.purpose);
-        let storing = Storing { fork: request.fork, block, upgrade, purpose, ahead: request.ahead };
+        let storing = request.storing();
         let learnt = match learn_manifest(view, data.manifest.as_ref()) {
             Ok(learnt) => learnt,
             Err(reason) => return self.reject_data(view, peer, storing, reason),
@@ -49,7 +94,19 @@ impl Replicator {
             let verified = Verified::nothing(data.proof.fork);
             return self.accept_effect(peer, storing, Effect::Accept { peer, verified, manifest });
         }
-        match verify(&view.staged.roots, &data.proof, &check) {
+        let anchor = verify(&view.staged.roots, &data.proof, &check);
+        self.take_verified(view, peer, storing, anchor, manifest);
+    }
+
+    fn take_verified(
+        &mut self,
+        view: &CoreView<'_>,
+        peer: PeerId,
+        storing: Storing,
+        anchor: Result<Anchor, InvalidProof>,
+        manifest: Option<Manifest>,
+    ) {
+        match anchor {
             Err(error) => self.reject_data(view, peer, storing, error.to_string()),
             Ok(Anchor::Verified(verified)) => self.accept(peer, storing, verified, manifest),
             Ok(Anchor::Stored(unanchored)) => {

@@ -9,14 +9,15 @@ use super::effect::{Committed, DemandId, DemandResult, Effect, Load, LoadId, Loa
 use super::forks::ForkSearch;
 use super::parked::{Hanging, Parked};
 use super::peer::Peer;
-use super::requests::{Purpose, Requests, Storing};
+use super::receive::Arrived;
+use super::requests::{Given, Purpose, Requests, Storing};
 use super::serve::Serving;
 use super::view::CoreView;
 use super::wire::{Message, Request};
 use crate::merkle::{Proof, RecentNodes, Roots, TreeIndex};
 use crate::time::Instant;
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -26,8 +27,8 @@ use bytes::Bytes;
 pub(super) enum Loading {
     /// Whether we can prove the upgrade from this peer's length.
     CanUpgrade { peer: PeerId, length: u64, fork: u64 },
-    /// A proof for a peer.
-    Serve { peer: PeerId, serving: Box<Serving> },
+    /// Proofs for a peer.
+    Serve { peer: PeerId, group: Vec<Serving> },
     /// The node a proof hangs on.
     Anchor(Hanging),
     /// Our nodes, to find where this peer's fork begins.
@@ -42,11 +43,15 @@ pub struct Replicator {
     pub(super) config: ReplicatorConfig,
     pub(super) now: Instant,
     pub(super) peers: BTreeMap<PeerId, Peer>,
+    /// Those whose requests may be taken up.
+    pub(super) to_serve: BTreeSet<PeerId>,
     pub(super) demands: Demands,
     pub(super) requests: Requests,
     /// Peers on a newer fork, and how far we know where it begins.
     pub(super) forks: BTreeMap<PeerId, ForkSearch>,
     pub(super) loading: BTreeMap<LoadId, Loading>,
+    /// Answers that are to be verified together.
+    pub(super) arrived: Vec<Arrived>,
     /// Answers that wait for an earlier one.
     pub(super) parked: Vec<Parked>,
     /// True nodes of this fork: read, or proven and on their way to the store.
@@ -77,10 +82,12 @@ impl Replicator {
             config,
             now: Instant::ZERO,
             peers: BTreeMap::new(),
+            to_serve: BTreeSet::new(),
             demands: Demands::default(),
             requests: Requests::default(),
             forks: BTreeMap::new(),
             loading: BTreeMap::new(),
+            arrived: Vec::new(),
             parked: Vec::new(),
             recent: RecentNodes::default(),
             downloading: false,
@@ -110,6 +117,7 @@ impl Replicator {
         self.peers.is_empty()
             && self.loading.is_empty()
             && self.parked.is_empty()
+            && self.arrived.is_empty()
             && self.effects.is_empty()
             && self.demands.is_empty()
             && self.requests.is_empty()
@@ -165,6 +173,7 @@ impl Replicator {
     /// data is called again when we want some.
     pub fn close_peer(&mut self, now: Instant, view: &CoreView<'_>, peer: PeerId, by_remote: bool) {
         self.now = now;
+        self.verify_arrived(view);
         let Some(gone) = self.peers.remove(&peer) else { return };
         let was_idle = gone.sync.is_some_and(|sync| !sync.downloading && sync.uploading);
         self.drop_requests(peer, gone.cancelled);
@@ -187,9 +196,13 @@ impl Replicator {
         let Some(entry) = self.peers.get_mut(&peer) else { return };
         match message {
             Message::Sync(sync) => self.on_sync(view, peer, sync),
-            Message::Request(request) => return self.on_request(view, peer, request),
+            Message::Request(request) => return self.on_request(peer, request),
             Message::Cancel { request } => return self.on_cancel(peer, request),
-            Message::Data(data) => self.on_data(view, peer, data),
+            Message::Data(data) => {
+                if self.on_data(view, peer, data) {
+                    return;
+                }
+            }
             Message::NoData { request, reason } => self.on_no_data(view, peer, request, reason),
             Message::Want(want) => return self.on_want(view, peer, want),
             Message::Unwant(want) => return entry.wants.remove(want),
@@ -199,6 +212,15 @@ impl Replicator {
         }
         self.settle_parked(view);
         self.update_peer(view, peer);
+    }
+
+    /// Does together what came together. Called before effects are taken.
+    pub fn work(&mut self, now: Instant, view: &CoreView<'_>) {
+        if !self.arrived.is_empty() || !self.to_serve.is_empty() {
+            self.now = now;
+            self.verify_arrived(view);
+            self.serve(view);
+        }
     }
 
     fn on_range(&mut self, view: &CoreView<'_>, peer: PeerId, (start, length): (u64, u64), drop: bool) {
@@ -231,7 +253,7 @@ impl Replicator {
                 self.upgrade_checked(view, peer, (length, fork), known);
                 self.update_peer(view, peer);
             }
-            Some(Loading::Serve { peer, serving }) => self.serve_loaded(view, peer, *serving, &loaded),
+            Some(Loading::Serve { peer, group }) => self.serve_loaded(view, peer, group, &loaded),
             Some(Loading::Anchor(hanging)) => {
                 let peer = hanging.peer;
                 self.anchor_loaded(view, hanging, &loaded);
@@ -337,12 +359,23 @@ impl Replicator {
         self.rejected(given);
     }
 
-    fn rejected(&mut self, given: Option<Storing>) {
+    fn rejected(&mut self, given: Option<Given>) {
         // They may never be stored.
         self.recent.clear();
-        if let Some(storing) = given {
-            self.give_back(storing.block, storing.upgrade, storing.purpose);
-        }
+        given.into_iter().for_each(|given| self.give_all_back(given));
+    }
+
+    /// Hands over to the store what a peer gave, together with what it gave just before where that is possible.
+    pub(super) fn accept_effect(&mut self, peer: PeerId, storing: Storing, effect: Effect) {
+        let effect = match (self.effects.back_mut(), effect) {
+            (
+                Some(Effect::Accept { peer: of, verified: last, manifest: None }),
+                Effect::Accept { peer, verified, manifest: None },
+            ) if *of == peer => last.join(verified).map(|verified| Effect::Accept { peer, verified, manifest: None }),
+            (_, effect) => Some(effect),
+        };
+        self.requests.store(peer, storing, effect.is_none());
+        self.effects.extend(effect);
     }
 
     /// Takes back what is not handed over yet: its proof may end at a node that will not be stored.
@@ -351,8 +384,8 @@ impl Replicator {
             core::mem::take(&mut self.effects).into_iter().partition(|effect| takes_from(effect).is_some());
         self.effects = others;
         for peer in accepts.iter().filter_map(takes_from) {
-            if let Some(storing) = self.requests.not_stored(peer, 0) {
-                self.give_back(storing.block, storing.upgrade, storing.purpose);
+            if let Some(given) = self.requests.not_stored(peer, 0) {
+                self.give_all_back(given);
             }
         }
     }

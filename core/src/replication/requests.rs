@@ -1,6 +1,6 @@
 //! Our requests: their numbers, whom they were sent to, how many a peer may have, and what is under way to the store.
 
-use super::effect::{DemandId, Effect, PeerId};
+use super::effect::{DemandId, PeerId};
 use super::replicator::Replicator;
 use super::view::CoreView;
 use super::wire::{Message, Request};
@@ -45,12 +45,18 @@ impl InFlight {
         self.proof.block.map(|block| block.index)
     }
 
+    /// What its answer gives.
+    pub(super) fn storing(&self) -> Storing {
+        let (block, upgrade, purpose) = (self.block(), self.is_upgrade(), self.purpose);
+        Storing { fork: self.fork, block, upgrade, purpose, ahead: self.ahead }
+    }
+
     pub(super) fn is_upgrade(&self) -> bool {
         self.purpose == Purpose::Data && self.proof.upgrade.is_some()
     }
 }
 
-/// What a peer gave and the store has yet to take.
+/// What a peer gave in answer to one request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Storing {
     pub(super) fork: u64,
@@ -59,6 +65,14 @@ pub(super) struct Storing {
     pub(super) purpose: Purpose,
     /// As [`InFlight::ahead`].
     pub(super) ahead: bool,
+}
+
+/// What a peer gave and the store has yet to take, all at once.
+#[derive(Clone, Debug)]
+pub(super) struct Given {
+    pub(super) blocks: Vec<u64>,
+    pub(super) upgrade: bool,
+    pub(super) purpose: Purpose,
 }
 
 /// Everything that is asked for or on its way to the store.
@@ -72,8 +86,9 @@ pub(super) struct Requests {
     /// Blocks that are asked for, each with the numbers of its requests.
     asked: BTreeSet<(u64, u64)>,
     /// Per peer, in the order of its commits.
-    storing: BTreeMap<PeerId, VecDeque<Storing>>,
-    stored_next: BTreeSet<u64>,
+    storing: BTreeMap<PeerId, VecDeque<Given>>,
+    /// The blocks of those.
+    stored_next: Bitfield,
     /// Blocks whose proof did not reach what we have: their uncles are counted on nothing but that next time.
     pub(super) unproven: BTreeSet<u64>,
     /// Blocks asked for or on their way to the store.
@@ -117,7 +132,7 @@ impl Requests {
             request.is_some_and(|request| request.urgent || !urgent)
         };
         let asked = self.asked.range((range.start, 0)..(range.end, 0)).take(SCAN);
-        self.stored_next.range(range).next().is_some() || asked.into_iter().any(|(_, id)| before(*id))
+        self.stored_next.any(range) || asked.into_iter().any(|(_, id)| before(*id))
     }
 
     fn add(&mut self, request: InFlight) -> u64 {
@@ -150,20 +165,30 @@ impl Requests {
 
     /// True when nobody is asked for the block and it is not on its way to the store: it is not busy any more.
     fn settle_block(&mut self, index: u64) -> bool {
-        let idle = self.for_block(index).next().is_none() && !self.stored_next.contains(&index);
+        let idle = self.for_block(index).next().is_none() && !self.stored_next.get(index);
         if idle {
             self.busy.set(index, false);
         }
         idle
     }
 
-    pub(super) fn store(&mut self, peer: PeerId, storing: Storing) {
-        self.stored_next.extend(storing.block);
-        self.storing.entry(peer).or_default().push_back(storing);
+    /// Notes what is handed over to the store; `joined` when together with the last.
+    pub(super) fn store(&mut self, peer: PeerId, storing: Storing, joined: bool) {
+        if let Some(index) = storing.block {
+            self.stored_next.set(index, true);
+        }
+        let queue = self.storing.entry(peer).or_default();
+        match queue.back_mut().filter(|_| joined) {
+            Some(given) => given.blocks.extend(storing.block),
+            None => {
+                let blocks = storing.block.into_iter().collect();
+                queue.push_back(Given { blocks, upgrade: storing.upgrade, purpose: storing.purpose });
+            }
+        }
     }
 
     /// The oldest of what a peer gave was stored, or could not be.
-    pub(super) fn stored(&mut self, peer: PeerId) -> Option<Storing> {
+    pub(super) fn stored(&mut self, peer: PeerId) -> Option<Given> {
         let queue = self.storing.get_mut(&peer)?;
         let oldest = queue.pop_front();
         if queue.is_empty() {
@@ -173,7 +198,7 @@ impl Requests {
     }
 
     /// What a peer gave will not be stored: the one before its last `later` ones.
-    pub(super) fn not_stored(&mut self, peer: PeerId, later: usize) -> Option<Storing> {
+    pub(super) fn not_stored(&mut self, peer: PeerId, later: usize) -> Option<Given> {
         let queue = self.storing.get_mut(&peer)?;
         let place = queue.len().checked_sub(later.saturating_add(1))?;
         let given = queue.remove(place);
@@ -183,10 +208,10 @@ impl Requests {
         self.settle(given?)
     }
 
-    fn settle(&mut self, given: Storing) -> Option<Storing> {
-        if let Some(index) = given.block {
-            self.stored_next.remove(&index);
-            self.settle_block(index);
+    fn settle(&mut self, given: Given) -> Option<Given> {
+        for index in &given.blocks {
+            self.stored_next.set(*index, false);
+            self.settle_block(*index);
         }
         self.upgrading &= !given.upgrade;
         self.manifest &= given.purpose != Purpose::Manifest;
@@ -194,7 +219,8 @@ impl Requests {
     }
 
     fn storing_of(&self, peer: PeerId) -> usize {
-        self.storing.get(&peer).map_or(0, VecDeque::len)
+        let queue = self.storing.get(&peer);
+        queue.into_iter().flatten().map(|given| given.blocks.len().max(1)).fold(0, usize::saturating_add)
     }
 }
 
@@ -310,20 +336,17 @@ impl Replicator {
         }
     }
 
-    /// True when a peer may be asked for more.
-    pub(super) fn has_room(&self, view: &CoreView<'_>, peer: PeerId) -> bool {
-        let Some(entry) = self.peers.get(&peer) else { return false };
+    /// How many more requests a peer may be sent, and whether blocks that nobody waits for may be among them: many of
+    /// those are asked for at once, so that requests, answers and writes travel in groups.
+    pub(super) fn room(&self, view: &CoreView<'_>, peer: PeerId) -> (usize, bool) {
+        let Some(entry) = self.peers.get(&peer) else { return (0, false) };
         let window = self.window(view, entry.round_trip);
-        entry.in_flight.saturating_add(self.parked_of(peer)) < window
-            && self.requests.storing_of(peer) < window.saturating_mul(2)
-            && entry.cancelled.len() < self.config.max_cancelled
-    }
-
-    /// True when a peer may be asked for blocks that nobody waits for: many are asked for at once, so that requests,
-    /// answers and writes travel in groups.
-    pub(super) fn has_much_room(&self, view: &CoreView<'_>, peer: PeerId) -> bool {
-        let Some(entry) = self.peers.get(&peer) else { return false };
-        entry.in_flight <= self.window(view, entry.round_trip) / 2
+        let storing = self.requests.storing_of(peer) >= window.saturating_mul(2);
+        if storing || entry.cancelled.len() >= self.config.max_cancelled {
+            return (0, false);
+        }
+        let open = entry.in_flight.saturating_add(self.parked_of(peer)).saturating_add(self.arrived_of(peer));
+        (window.saturating_sub(open), entry.in_flight <= window / 2)
     }
 
     /// Requests a peer may have unanswered: more for a far one or for small blocks, fewer for large blocks.
@@ -347,10 +370,10 @@ impl Replicator {
         self.hotswap_at.filter(|_| self.peers.len() > 1 && !self.requests.asked.is_empty())
     }
 
-    /// An effect carried over to the store.
-    pub(super) fn accept_effect(&mut self, peer: PeerId, storing: Storing, effect: Effect) {
-        self.requests.store(peer, storing);
-        self.effect(effect);
+    /// What a peer gave will not be stored, and must be asked for again.
+    pub(super) fn give_all_back(&mut self, given: Given) {
+        given.blocks.iter().for_each(|index| self.give_back(Some(*index), false, Purpose::Data));
+        self.give_back(None, given.upgrade, given.purpose);
     }
 }
 

@@ -23,8 +23,12 @@ impl Replicator {
         if view.frozen || !self.downloading || self.store_retry_at.is_some() {
             return;
         }
-        let much = self.has_much_room(view, peer);
-        while self.ask(view, peer, much) {}
+        let (room, much) = self.room(view, peer);
+        for _ in 0..room {
+            if !self.ask(view, peer, much) {
+                return;
+            }
+        }
     }
 
     /// Sends one request to a peer; false when there is none to send. Without `much` room, only what somebody waits for.
@@ -32,7 +36,7 @@ impl Replicator {
         let Some(entry) = self.peers.get(&peer) else { return false };
         let Some(sync) = entry.sync.filter(|sync| sync.fork == view.head.roots.fork) else { return false };
         // While a cut is on its way to the store, what is published is about to go.
-        if view.staged.roots.fork != sync.fork || entry.paused || !sync.uploading || !self.has_room(view, peer) {
+        if view.staged.roots.fork != sync.fork || entry.paused || !sync.uploading {
             return false;
         }
         self.ask_upgrade(view, peer)

@@ -1,4 +1,4 @@
-//! Answering a peer's requests: plan, load, build, send.
+//! Answering a peer's requests: plan, load, build, send. Requests that come together are read together.
 
 use super::config::ReplicatorConfig;
 use super::effect::{Effect, Load, Loaded, PeerId};
@@ -6,10 +6,11 @@ use super::replicator::{Loading, Replicator};
 use super::requests::average_block;
 use super::view::CoreView;
 use super::wire::{Data, INVALID_REQUEST, Message, NOT_AVAILABLE, Request, Want};
-use crate::merkle::{BuildError, LoadedNodes, Proof, ProofPlan};
+use crate::log::Head;
+use crate::merkle::{BuildError, LoadedNodes, Proof, ProofPlan, TreeIndex};
 use crate::time::{Duration, Instant};
-use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -19,14 +20,16 @@ pub(super) struct Serving {
     ticket: u64,
     request: Request,
     plan: ProofPlan,
+    /// The tree it is proven from.
+    head: Arc<Head>,
+    needs: Vec<TreeIndex>,
     nodes: LoadedNodes,
-    blocks: BTreeMap<u64, Bytes>,
-    fork: u64,
+    block: Option<Bytes>,
 }
 
 impl Replicator {
     /// Takes a request in; one with the same number replaces an earlier one that is not answered yet.
-    pub(super) fn on_request(&mut self, view: &CoreView<'_>, peer: PeerId, request: Request) {
+    pub(super) fn on_request(&mut self, peer: PeerId, request: Request) {
         let ticket = self.next_id();
         let Some(entry) = self.peers.get_mut(&peer) else { return };
         if let Some(replaced) = entry.serving.insert(request.id, ticket) {
@@ -37,9 +40,9 @@ impl Replicator {
             return self.effect(Effect::Fail { peer, reason });
         }
         let urgent = request.priority > 0;
-        let place = entry.queue.iter().position(|(_, other)| urgent && other.priority < request.priority);
-        entry.queue.insert(place.unwrap_or(entry.queue.len()), (ticket, request));
-        self.serve_next(view, peer);
+        let place = entry.queue.iter().rposition(|(_, other)| !urgent || other.priority >= request.priority);
+        entry.queue.insert(place.map_or(0, |place| place.saturating_add(1)), (ticket, request));
+        self.to_serve.insert(peer);
     }
 
     pub(super) fn on_cancel(&mut self, peer: PeerId, id: u64) {
@@ -49,34 +52,49 @@ impl Replicator {
         }
     }
 
-    /// Takes up requests as far as the store may be asked for at once.
-    fn serve_next(&mut self, view: &CoreView<'_>, peer: PeerId) {
-        let most = max_loads(&self.config, view);
-        while let Some(entry) = self.peers.get_mut(&peer).filter(|entry| entry.loads < most) {
-            let Some((ticket, request)) = entry.queue.pop_front() else { return };
-            self.start_serving(view, peer, ticket, request);
+    /// Lets a peer's requests wait while what it was sent is not on its way.
+    pub fn set_clogged(&mut self, peer: PeerId, clogged: bool) {
+        if let Some(entry) = self.peers.get_mut(&peer) {
+            entry.clogged = clogged;
+            self.to_serve.insert(peer);
         }
     }
 
-    fn start_serving(&mut self, view: &CoreView<'_>, peer: PeerId, ticket: u64, request: Request) {
-        let roots = &view.head.roots;
-        if request.fork != roots.fork || request.proof.block.is_some_and(|block| !view.bitfield.get(block.index)) {
-            return self.refuse(view, peer, &request, ticket);
+    /// Takes up requests that wait, as far as the store may be asked for at once.
+    pub(super) fn serve(&mut self, view: &CoreView<'_>) {
+        while let Some(peer) = self.to_serve.pop_first() {
+            let most = max_loads(&self.config, view);
+            let mut group = Vec::new();
+            while let Some(entry) = self.peers.get_mut(&peer).filter(|entry| !entry.clogged && entry.loads < most) {
+                let Some((ticket, request)) = entry.queue.pop_front() else { break };
+                group.extend(self.start_serving(view, peer, ticket, request));
+            }
+            self.load_for(peer, group);
+        }
+    }
+
+    /// Plans an answer; gives what must be read for it, if anything.
+    fn start_serving(&mut self, view: &CoreView<'_>, peer: PeerId, ticket: u64, request: Request) -> Option<Serving> {
+        let head = Arc::clone(view.head);
+        let stored = request.proof.block.is_none_or(|block| view.bitfield.get(block.index));
+        if request.fork != head.roots.fork || !stored {
+            self.refuse(view, peer, &request, ticket);
+            return None;
         }
         let prologue = view.verifier.and_then(|verifier| verifier.prologue()).map(|prologue| prologue.length);
-        match ProofPlan::new(roots, &request.proof, prologue) {
-            Err(_) => self.refuse_invalid(peer, &request, ticket),
-            Ok(plan) => {
-                let (nodes, blocks) = (LoadedNodes::default(), BTreeMap::new());
-                self.go_on_serving(view, peer, Serving { ticket, request, plan, nodes, blocks, fork: roots.fork });
-            }
-        }
+        let Ok(plan) = ProofPlan::new(&head.roots, &request.proof, prologue) else {
+            self.refuse_invalid(peer, &request, ticket);
+            return None;
+        };
+        let (needs, nodes) = (Vec::new(), LoadedNodes::default());
+        self.go_on_serving(view, peer, Serving { ticket, request, plan, head, needs, nodes, block: None })
     }
 
-    fn go_on_serving(&mut self, view: &CoreView<'_>, peer: PeerId, mut serving: Serving) {
-        let nodes = loop {
+    /// Answers if everything is there; else gives it back, and it counts as being read.
+    fn go_on_serving(&mut self, view: &CoreView<'_>, peer: PeerId, mut serving: Serving) -> Option<Serving> {
+        serving.needs = loop {
             // What is remembered may lead to further needs: a seek goes down level by level.
-            let mut needs = serving.plan.needs(&serving.nodes);
+            let mut needs = serving.plan.needs(&serving.head.roots, &serving.nodes);
             let all = needs.len();
             needs.retain(|index| match self.recent.get(*index) {
                 Some(node) => {
@@ -89,40 +107,51 @@ impl Replicator {
                 break needs;
             }
         };
-        let blocks: Vec<u64> =
-            serving.plan.block().filter(|index| !serving.blocks.contains_key(index)).into_iter().collect();
-        if nodes.is_empty() && blocks.is_empty() {
-            return self.answer(view, peer, serving);
+        if serving.needs.is_empty() && serving.block.is_some() == serving.plan.block().is_some() {
+            self.answer(view, peer, serving);
+            return None;
         }
         if let Some(entry) = self.peers.get_mut(&peer) {
             entry.loads = entry.loads.saturating_add(1);
         }
-        self.load(Load { nodes, blocks }, Loading::Serve { peer, serving: alloc::boxed::Box::new(serving) });
+        Some(serving)
     }
 
-    pub(super) fn serve_loaded(&mut self, view: &CoreView<'_>, peer: PeerId, mut serving: Serving, loaded: &Loaded) {
-        let Some(entry) = self.peers.get_mut(&peer) else { return };
-        entry.loads = entry.loads.saturating_sub(1);
-        let wanted = entry.serving.get(&serving.request.id) == Some(&serving.ticket);
-        let block = serving.plan.block();
-        let complete =
-            block.is_none_or(|index| loaded.blocks.contains_key(&index) || serving.blocks.contains_key(&index));
-        if wanted && (serving.fork != view.head.roots.fork || !complete) {
-            self.refuse(view, peer, &serving.request, serving.ticket);
-        } else if wanted {
-            loaded.nodes.iter().for_each(|node| self.recent.insert(*node));
-            serving.nodes.merge(&loaded.nodes);
-            serving.blocks.extend(loaded.blocks.iter().map(|(index, block)| (*index, block.clone())));
-            self.go_on_serving(view, peer, serving);
+    fn load_for(&mut self, peer: PeerId, group: Vec<Serving>) {
+        if group.is_empty() {
+            return;
         }
-        self.serve_next(view, peer);
+        let nodes = group.iter().flat_map(|serving| serving.needs.iter().copied()).collect();
+        let blocks = group.iter().filter(|serving| serving.block.is_none());
+        let blocks = blocks.filter_map(|serving| serving.plan.block()).collect();
+        self.load(Load { nodes, blocks }, Loading::Serve { peer, group });
+    }
+
+    pub(super) fn serve_loaded(&mut self, view: &CoreView<'_>, peer: PeerId, group: Vec<Serving>, loaded: &Loaded) {
+        loaded.nodes.iter().for_each(|node| self.recent.insert(*node));
+        let mut further = Vec::new();
+        for mut serving in group {
+            let Some(entry) = self.peers.get_mut(&peer) else { return };
+            entry.loads = entry.loads.saturating_sub(1);
+            if entry.serving.get(&serving.request.id) != Some(&serving.ticket) {
+                continue;
+            }
+            serving.nodes.extend(serving.needs.iter().filter_map(|index| loaded.nodes.get(*index)).copied());
+            let block = serving.plan.block();
+            serving.block = serving.block.or_else(|| loaded.blocks.get(&block?).cloned());
+            if serving.head.roots.fork != view.head.roots.fork || (block.is_some() && serving.block.is_none()) {
+                self.refuse(view, peer, &serving.request, serving.ticket);
+            } else {
+                further.extend(self.go_on_serving(view, peer, serving));
+            }
+        }
+        self.load_for(peer, further);
+        self.to_serve.insert(peer);
     }
 
     fn answer(&mut self, view: &CoreView<'_>, peer: PeerId, serving: Serving) {
-        let (request, ticket) = (serving.request, serving.ticket);
-        let index = serving.plan.block();
-        let block = index.and_then(|index| serving.blocks.get(&index).cloned());
-        match serving.plan.build(&serving.nodes, block, &view.head.signature) {
+        let Serving { request, ticket, plan, head, nodes, block, .. } = serving;
+        match plan.build(&head.roots, &nodes, block, &head.signature) {
             Err(BuildError::Invalid(_)) => self.refuse_invalid(peer, &request, ticket),
             Err(_) => self.refuse(view, peer, &request, ticket),
             Ok(proof) => {

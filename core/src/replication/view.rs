@@ -3,6 +3,7 @@
 use crate::crypto::{CoreKey, DiscoveryKey};
 use crate::log::{Bitfield, Head};
 use crate::manifest::{Manifest, Verifier};
+use alloc::sync::Arc;
 
 /// A core's state, lent for one call.
 #[derive(Clone, Copy, Debug)]
@@ -12,7 +13,7 @@ pub struct CoreView<'a> {
     /// Discovery key.
     pub discovery_key: &'a DiscoveryKey,
     /// The published tree: what peers may be told and served.
-    pub head: &'a Head,
+    pub head: &'a Arc<Head>,
     /// The tree with commits still on their way to the store: what new proofs are verified against.
     pub staged: &'a Head,
     /// Blocks stored and published.

@@ -125,8 +125,8 @@ fn no_bent_byte_passes(
     for node in verified.nodes() {
         prop_assert_eq!(node, &naive_node(node.index, blocks));
     }
-    if let Some((index, value)) = verified.block() {
-        prop_assert_eq!(value, &blocks[index as usize]);
+    if let Some((index, value)) = verified.blocks().first() {
+        prop_assert_eq!(value, &blocks[*index as usize]);
     }
     if let Some(upgrade) = verified.upgrade() {
         prop_assert_eq!(&upgrade.roots, &naive_roots(0, &blocks[..upgrade.roots.length as usize]));

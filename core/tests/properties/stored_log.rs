@@ -103,7 +103,7 @@ impl StoredLog {
         let mut plan = ProofPlan::new(&roots, request, None).map_err(|error| error.to_string())?;
         let mut loaded = LoadedNodes::default();
         for _ in 0..200 {
-            let needs = plan.needs(&loaded);
+            let needs = plan.needs(&roots, &loaded);
             if needs.is_empty() {
                 break;
             }
@@ -111,7 +111,7 @@ impl StoredLog {
         }
         let block = plan.block().and_then(|index| self.block(index));
         let signature = self.core.head().signature.clone();
-        plan.build(&loaded, block, &signature).map_err(|error| format!("{error:?}"))
+        plan.build(&roots, &loaded, block, &signature).map_err(|error| format!("{error:?}"))
     }
 
     /// What a proof proves to this core; nothing is stored yet.

@@ -43,6 +43,9 @@ struct Call {
 
 #[derive(Default)]
 pub(crate) struct FakeRelay {
+    /// What is done to the next bytes of a stream.
+    pub(crate) fault: Option<Fault>,
+    held: Vec<(usize, M)>,
     /// Says no key of its own.
     pub(crate) like_the_reference: bool,
     ends: Vec<End>,
@@ -59,6 +62,16 @@ pub(crate) struct FakeRelay {
     pub(crate) seen: Vec<Bytes>,
     /// What clients said, in order.
     pub(crate) heard: Vec<(usize, M)>,
+}
+
+/// What a relay may do to bytes it cannot read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fault {
+    Alter,
+    Drop,
+    Repeat,
+    /// They come after those that follow.
+    Swap,
 }
 
 /// What a signature is for.
@@ -85,7 +98,7 @@ impl FakeRelay {
         while let Some(event) = end.mux.poll_event() {
             match event {
                 MuxEvent::Message { kind, payload, .. } => messages.push(M::decode(kind, &payload).unwrap()),
-                MuxEvent::Transmit(frame) => end.outgoing.push_back(frame.into()),
+                MuxEvent::Transmit(frame) => end.outgoing.push_back(frame),
                 _ => {}
             }
         }
@@ -100,7 +113,7 @@ impl FakeRelay {
         let end = &mut self.ends[client];
         while let Some(event) = end.mux.poll_event() {
             if let MuxEvent::Transmit(frame) = event {
-                end.outgoing.push_back(frame.into());
+                end.outgoing.push_back(frame);
             }
         }
         let frame = end.outgoing.pop_front()?;
@@ -153,7 +166,7 @@ impl FakeRelay {
             }
             M::Data { alias, data } => {
                 if let Some((to, alias)) = self.pipes.get(&(client, alias)).copied() {
-                    self.say(to, &M::Data { alias, data });
+                    self.pass_on(to, M::Data { alias, data });
                 }
             }
             M::End { alias } => {
@@ -168,6 +181,28 @@ impl FakeRelay {
             }
             M::Close { .. } => self.servers.retain(|_, server| server.client != client),
             _ => {}
+        }
+    }
+
+    fn pass_on(&mut self, to: usize, message: M) {
+        match (self.fault.take(), message) {
+            (Some(Fault::Drop), _) => {}
+            (Some(Fault::Swap), message) => self.held.push((to, message)),
+            (Some(Fault::Repeat), message) => (0..2).for_each(|_| self.say(to, &message)),
+            (Some(Fault::Alter), M::Data { alias, mut data }) => {
+                let mut bytes = data[0].to_vec();
+                *bytes.last_mut().unwrap() ^= 1;
+                data[0] = bytes.into();
+                self.say(to, &M::Data { alias, data });
+            }
+            (_, message) => self.say(to, &message),
+        }
+    }
+
+    /// Hands out what came too early.
+    pub(crate) fn release(&mut self) {
+        for (to, message) in std::mem::take(&mut self.held) {
+            self.say(to, &message);
         }
     }
 

@@ -254,7 +254,10 @@ impl FileStore {
 
     /// What the caller is told. Anything but a full disk ends writing.
     pub(super) fn fail(&mut self, fault: &Fault) -> StorageError {
-        let error = fault.to_storage_error();
+        let error = match fault.to_storage_error() {
+            StorageError::Damaged(what) => StorageError::Broken(what),
+            error => error,
+        };
         if error != StorageError::Full {
             self.broken = Some(error.clone());
         }

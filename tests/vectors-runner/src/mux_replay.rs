@@ -145,7 +145,7 @@ impl MuxReplay {
     fn drain(&mut self) {
         while let Some(event) = self.mux.poll_event() {
             match event {
-                MuxEvent::Transmit(frame) => self.sent.push(frame.into()),
+                MuxEvent::Transmit(frame) => self.sent.push(frame),
                 MuxEvent::Opened { handshake, .. } => self.told.push(Told::Opened { handshake }),
                 MuxEvent::Message { kind, payload, .. } => self.told.push(Told::Message { kind, payload }),
                 MuxEvent::Closed { .. } => self.told.push(Told::Closed),
