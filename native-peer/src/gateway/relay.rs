@@ -10,7 +10,6 @@ use super::session::{Fault, Output, Part, Session};
 use super::shared::{Admitted, Shared};
 use super::stream::{Backlog, Lane, StreamHandle};
 use crate::swarm::hyperdht::ServerId;
-use bytes::Bytes;
 use corestore_core::crypto::PublicKey;
 use futures_util::{Sink, SinkExt, Stream as Messages, StreamExt};
 use std::collections::BTreeMap;
@@ -256,7 +255,7 @@ where
         while let Some(output) = self.session.poll_output() {
             match output {
                 Output::Frame(frame) => {
-                    let fed = tokio::time::timeout(stall, self.socket.feed(Message::Binary(Bytes::from(frame)))).await;
+                    let fed = tokio::time::timeout(stall, self.socket.feed(Message::Binary(frame))).await;
                     fed.map_err(|_| self.stalled())?.map_err(Ended::Socket)?;
                     sent = true;
                 }

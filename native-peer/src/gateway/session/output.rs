@@ -14,7 +14,7 @@ pub struct Part(pub u32);
 #[derive(Debug)]
 pub enum Output {
     /// Send one WebSocket message.
-    Frame(Vec<u8>),
+    Frame(Bytes),
     /// Write to a stream's far peer.
     Write {
         /// The stream.

@@ -64,7 +64,7 @@ impl World {
                 idle = false;
                 match event {
                     MuxEvent::Transmit(frame) if fault.is_ok() => {
-                        fault = self.session.handle_frame(self.now, &Bytes::from(frame));
+                        fault = self.session.handle_frame(self.now, &frame);
                     }
                     MuxEvent::Message { kind, payload, .. } => {
                         self.heard.push(Message::decode(kind, &payload).unwrap());
@@ -75,7 +75,7 @@ impl World {
             while let Some(output) = self.session.poll_output() {
                 idle = false;
                 match output {
-                    Output::Frame(frame) => self.mux.handle_message(&Bytes::from(frame)).unwrap(),
+                    Output::Frame(frame) => self.mux.handle_message(&frame).unwrap(),
                     other => self.outputs.push(other),
                 }
             }
