@@ -1,55 +1,19 @@
 //! Networks of nodes in virtual time: they find each other, survive churn and loss, and are not moved by forgers.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
+#[path = "virtual_net/node.rs"]
+mod node;
 mod virtual_net;
 
 use bytes::Bytes;
 use corestore_core::crypto::{Hash, blake2b};
 use corestore_core::dht::{Datagram, InternalCommand, Request, node_id};
 use corestore_core::encoding::{Decode, Encode};
-use corestore_core::time::{Duration, Instant};
-use corestore_peer::swarm::dht_rpc::{
-    Answer, Config, DhtRpc, Event, Output, QueryId, QuerySettings, Reply, RequestSettings, SocketId, Transmit,
-};
+use corestore_core::time::Duration;
+use corestore_peer::swarm::dht_rpc::{Config, Event, QueryId, QuerySettings, Reply, RequestSettings, SocketId};
+use node::Node;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use virtual_net::{Machine, Nat, Net, PORT};
-
-/// A node that answers command 1 with its own address.
-struct Node {
-    dht: DhtRpc,
-    events: Vec<Event>,
-    sent: Vec<Transmit>,
-}
-
-impl Machine for Node {
-    fn handle_datagram(&mut self, now: Instant, socket: SocketId, from: SocketAddrV4, bytes: &[u8]) {
-        self.dht.handle_datagram(now, socket, from, bytes);
-    }
-
-    fn handle_deadline(&mut self, now: Instant) {
-        self.dht.handle_deadline(now);
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        self.dht.deadline()
-    }
-
-    fn drain(&mut self) -> Vec<Transmit> {
-        let mut out = Vec::new();
-        while let Some(output) = self.dht.poll_output() {
-            match output {
-                Output::Transmit(transmit) => out.push(transmit),
-                Output::Event(Event::Request(request)) if request.command == 1 => {
-                    self.dht.answer(&request, Answer::with_value(Some(Bytes::from_static(b"here"))));
-                }
-                Output::Event(Event::Request(request)) => self.dht.refuse(&request),
-                Output::Event(event) => self.events.push(event),
-            }
-        }
-        self.sent = out.clone();
-        out
-    }
-}
 
 fn add(net: &mut Net<Node>, nat: Nat, change: impl FnOnce(&mut Config)) -> usize {
     let first = Net::<Node>::address(0);
@@ -60,7 +24,7 @@ fn add(net: &mut Net<Node>, nat: Nat, change: impl FnOnce(&mut Config)) -> usize
     }
     change(&mut config);
     let (seed, now) = (net.seed(), net.now);
-    net.add(nat, Node { dht: DhtRpc::new(config, seed, now), events: Vec::new(), sent: Vec::new() })
+    net.add(nat, Node::new(config, seed, now))
 }
 
 /// A network of `count` lasting nodes.

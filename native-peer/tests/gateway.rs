@@ -10,7 +10,7 @@ use corestore_core::crypto::{Hash, KeyPair, PublicKey};
 use corestore_core::dht::{DhtRelayMessage as Message, StreamAlias};
 use corestore_peer::gateway::{Gateway, GatewayOptions, Limits, LogEvent};
 use corestore_peer::swarm::dht_rpc::Config;
-use corestore_peer::swarm::hyperdht::{ConnectSettings, ServerSettings};
+use corestore_peer::swarm::hyperdht::{ConnectSettings, Event, ServerSettings};
 use corestore_peer::swarm::member::{Member, MemberOptions};
 use corestore_peer::swarm::wire::Wire;
 use corestore_peer::swarm::{Connections, Swarm, SwarmOptions};
@@ -81,7 +81,7 @@ impl World {
         let pair = KeyPair::from_seed(&[seed; 32]);
         let mut events = member.events();
         let mut listener = member.listen(&pair, ServerSettings::default()).unwrap();
-        while !matches!(events.recv().await, Some(corestore_peer::swarm::hyperdht::Event::Announced { .. })) {}
+        while !matches!(events.recv().await, Some(Event::Announced { relays: 1.., .. })) {}
         self.members.push(member);
         tokio::spawn(async move {
             while let Some(wire) = listener.accept().await {
@@ -168,13 +168,13 @@ async fn a_slow_browser_holds_up_its_far_peer_and_nobody_else() {
         }
     };
     let poured = world.peer(101, pour).await;
+    let mut other = world.client(3, 2).await;
+    let second = other.open(echo).await.unwrap();
     let mut slow = world.client(2, 1).await;
     let stream = slow.open(poured).await.unwrap();
     // Without back-pressure the far peer would be done at once.
     let mut all_sent = all_sent;
     assert!(tokio::time::timeout(Duration::from_secs(2), &mut all_sent).await.is_err());
-    let mut other = world.client(3, 2).await;
-    let second = other.open(echo).await.unwrap();
     assert_eq!(other.echo(&second, Bytes::from_static(b"quick")).await.unwrap(), "quick");
     let mut received = 0;
     while received < POURED {

@@ -4,6 +4,7 @@ import net from 'node:net'
 
 const require = createRequire(new URL('../js/package.json', import.meta.url))
 export const Corestore = require('corestore')
+export const Hyperswarm = require('hyperswarm')
 const SecretStream = require('@hyperswarm/secret-stream')
 
 // Block `index` of `size` bytes is that many bytes of a pool of xorshift32 output (13, 17, 5; seed 0x9e3779b9) from

@@ -8,8 +8,9 @@ import * as many from './many.mjs'
 import * as proofs from './proofs.mjs'
 import * as read from './read.mjs'
 import * as serve from './serve.mjs'
+import * as swarm from './swarm.mjs'
 
-const jobs = { append, fetch, many, proofs, read, serve }
+const jobs = { append, fetch, many, proofs, read, serve, swarm }
 const [name, ...words] = process.argv.slice(2)
 const begun = later()
 const ended = later()

@@ -9,8 +9,8 @@ export async function run ({ storage, op, count, length, 'block-size': size, see
   const clone = new Corestore(storage + '-reader').get({ key: core.key, manifest: core.manifest })
   await clone.ready()
   const list = sample(length, count, seed)
-  const seconds = await operations[op]({ core, clone, list, length, size, job })
-  return { seconds, ops: list.length }
+  const done = await operations[op]({ core, clone, list, length, size, job })
+  return { ops: list.length, ...(typeof done === 'number' ? { seconds: done } : done) }
 }
 
 const upgrade = (length) => ({ upgrade: { start: 0, length } })
@@ -35,14 +35,17 @@ const operations = {
     if (!(await clone.core.verify(await core.proof(upgrade(length))))) throw new Error('the upgrade was refused')
     const spent = await job.ready({})
     let seconds = 0
+    let worked = 0
     for (const index of list) {
       const proof = await core.proof({ block: { index, nodes: await clone.missingNodes(index) } })
-      const begun = spent()
+      const [begun, before] = [spent(), process.cpuUsage()]
       if (!(await clone.core.verify(proof))) throw new Error('the proof was refused')
+      const { user, system } = process.cpuUsage(before)
       seconds += spent() - begun
+      worked += user + system
     }
     for (const index of list) check(await clone.get(index), index, size)
-    return seconds
+    return { seconds, cpu_s: worked / 1e6 }
   },
 
   async seek ({ core, list, size, job }) {

@@ -1,23 +1,21 @@
 // A gateway serves the page; a key is all the page needs to read, live, from a JavaScript writer somewhere on the swarm.
 // The gateway carries sealed bytes.
 import assert from 'node:assert/strict'
-import { openBrowser, inState, shows } from './lib/chromium.mjs'
+import { captured } from './lib/capture.mjs'
+import { openBrowser, openPage, inState, shows } from './lib/chromium.mjs'
 import { temporaryFolder } from './lib/native.mjs'
 import { eventually, scenario } from './lib/scenario.mjs'
-import { capture, startGateway, startNetwork, startSwarmPeer } from './lib/swarm.mjs'
+import { startGateway, startNetwork, startSwarmPeer } from './lib/swarm.mjs'
 
 await scenario(async () => {
   const bootstrap = await startNetwork()
-  const gateway = await startGateway(bootstrap)
+  const gateway = await captured(await startGateway(bootstrap))
   const writer = startSwarmPeer(await temporaryFolder(), bootstrap)
   const { key, otherKeys: [two] } = await writer.next('its keys', (event) => event.key)
   const append = (text) => writer.line(JSON.stringify({ append: [Buffer.from(text).toString('base64')] }))
 
-  const page = await (await openBrowser()).newPage()
-  page.on('pageerror', (error) => console.error('the page threw:', error))
-  const frames = capture(page)
   append('a line that was there before')
-  await page.goto(`${gateway.url}/#${key}`)
+  const page = await openPage(await openBrowser(), `${gateway.url}/#${key}`)
   await shows(page, key, 0, JSON.stringify({ otherKeys: [two] }))
   await shows(page, two, 0, 'a line that was there before')
   await inState(page, 'live')
@@ -26,7 +24,7 @@ await scenario(async () => {
   await eventually('the peer is shown as relayed', async () =>
     /relayed.*connected/s.test(await page.locator('#peer-rows').innerText()))
 
-  const seen = Buffer.concat(frames)
+  const seen = gateway.seen()
   assert.ok(seen.length > 500, 'the capture holds something')
   const ours = await page.evaluate(() => Array.from(window.corestore.swarm.publicKey))
   assert.ok(seen.includes(Buffer.from(ours)), 'the capture is of this page')

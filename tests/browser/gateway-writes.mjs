@@ -1,19 +1,17 @@
-// A core written in the page is found by its key and read, live, by a JavaScript peer on the swarm. The page's secret key
-// stays in the page.
+// A core written in the page is found by its key and read, live, by a JavaScript peer on the swarm and by another page.
+// The page's secret key stays in the page.
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
-import { openBrowser } from './lib/chromium.mjs'
+import { captured } from './lib/capture.mjs'
+import { openBrowser, openPage, shows } from './lib/chromium.mjs'
 import { temporaryFolder } from './lib/native.mjs'
 import { eventually, scenario } from './lib/scenario.mjs'
-import { capture, startGateway, startNetwork, startSwarmPeer } from './lib/swarm.mjs'
+import { startGateway, startNetwork, startSwarmPeer } from './lib/swarm.mjs'
 
 await scenario(async () => {
   const bootstrap = await startNetwork()
-  const gateway = await startGateway(bootstrap)
-  const page = await (await openBrowser()).newPage()
-  page.on('pageerror', (error) => console.error('the page threw:', error))
-  const frames = capture(page)
-  await page.goto(gateway.url)
+  const gateway = await captured(await startGateway(bootstrap))
+  const page = await openPage(await openBrowser(), gateway.url)
   await eventually('the store is open', () => page.evaluate(() => Boolean(window.corestore)))
   const seed = randomBytes(32)
   const key = await page.evaluate(async ([relay, seed]) => {
@@ -36,7 +34,15 @@ await scenario(async () => {
   await page.evaluate(() => window.lines.append('three of the page'))
   await read(2, 'three of the page')
 
-  const seen = Buffer.concat(frames)
+  // Pages meet, too: another browser reads from this page alone.
+  await reader.stop()
+  const other = await openPage(await openBrowser(), `${gateway.url}/#${key}`)
+  const lines = await page.evaluate(() => window.corestore.id.hex(window.lines.key))
+  await shows(other, lines, 2, 'three of the page')
+  await page.evaluate(() => window.lines.append('four of the page'))
+  await shows(other, lines, 3, 'four of the page')
+
+  const seen = gateway.seen()
   assert.ok(seen.includes(Buffer.from(await page.evaluate(() => Array.from(window.swarm.publicKey)))), 'the capture is of this page')
   for (const secret of [seed, 'of the page', 'otherKeys']) assert.ok(!seen.includes(secret), 'the gateway saw a secret')
 

@@ -18,11 +18,13 @@ swarm.on('connection', (connection) => {
   store.replicate(connection)
   say({ event: 'connection', remotePublicKey: toHex(connection.remotePublicKey) })
 })
+let ending = false
 endWith(async () => {
+  ending = true
   await swarm.destroy()
   await store.close()
 })
-await (key ? read() : write())
+await (key ? read() : write()).catch((error) => { if (!ending) throw error })
 
 async function write () {
   const [one, two] = ['core-1', 'core-2'].map((name) => store.get({ name }))

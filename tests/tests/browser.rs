@@ -70,6 +70,16 @@ fn a_page_of_the_gateway_reads_a_javascript_writer_by_its_key_alone() {
 }
 
 #[test]
+fn a_page_outlives_its_gateway() {
+    scenario("gateway-returns");
+}
+
+#[test]
+fn a_gateway_that_keeps_a_core_is_found_and_serves_it() {
+    scenario("gateway-pins");
+}
+
+#[test]
 fn a_page_reads_by_way_of_the_npm_relay() {
     scenario("npm-relay-reads");
 }

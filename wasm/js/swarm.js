@@ -54,15 +54,16 @@ export class Swarm extends Emitter {
     const discovery = this._topics.get(name) ?? new Discovery(this, bytes)
     Object.assign(discovery, { isServer: server, isClient: client })
     this._topics.set(name, discovery)
+    this._look()
     this._do((handle) => handle.join(bytes, server, client, limit))
     return discovery
   }
 
   async leave(topic) {
-    const bytes = id.decode(topic)
-    if (!this._topics.delete(id.hex(bytes))) return
-    this._do((handle) => handle.leave(bytes))
-    await this._until(() => this._parted || this.state !== 'open')
+    const discovery = this.status(topic)
+    if (discovery === null) return
+    this._topics.delete(id.hex(topic))
+    await this._part([discovery])
   }
 
   status(topic) {
@@ -85,6 +86,7 @@ export class Swarm extends Emitter {
   }
 
   refresh() {
+    if (this._topics.size > 0) this._look()
     this._do((handle) => handle.refresh())
   }
 
@@ -101,12 +103,22 @@ export class Swarm extends Emitter {
     this.destroyed = true
     globalThis.removeEventListener?.('online', this._online)
     await this._opening.catch(() => {})
-    if (this._handle !== null && !force && this.state === 'open' && !this._shared.closed) {
-      for (const { topic } of this._topics.values()) this._handle.leave(topic)
-      const late = new Promise((resolve) => setTimeout(resolve, PARTING_MS))
-      await Promise.race([this._until(() => this._parted), late])
-    }
+    if (!force && !this._shared.closed) await this._part(this.topics)
     this._end()
+  }
+
+  /** Leaves topics, and waits until they are announced no more, but not for long. */
+  async _part(discoveries) {
+    // The handle may be a Worker's, which says so later.
+    if (this.state === 'open' && this.listening && discoveries.some(({ isServer }) => isServer)) this._parted = false
+    for (const { topic } of discoveries) this._do((handle) => handle.leave(topic))
+    const late = new Promise((resolve) => setTimeout(resolve, PARTING_MS))
+    await Promise.race([this._until(() => this._parted || this.state !== 'open'), late])
+  }
+
+  /** A lookup begins; the handle may be a Worker's, which says so later. */
+  _look() {
+    if (this.state === 'open') this.looking = true
   }
 
   /** At once; the store calls it too. */
@@ -146,7 +158,7 @@ export class Swarm extends Emitter {
   }
 
   _until(question) {
-    if (this.destroyed ? this.state === 'closed' : question()) return Promise.resolve()
+    if (this.state === 'closed' || question()) return Promise.resolve()
     return new Promise((resolve) => this._waiting.add({ question, resolve }))
   }
 
@@ -240,5 +252,5 @@ class PeerInfo {
   }
 }
 
-/** How long a swarm that ends takes back what it announced. */
+/** How long a swarm takes back what it announced, at most. */
 const PARTING_MS = 1000

@@ -47,7 +47,7 @@ extern "C" {
     fn name(this: &CoreOptions) -> Option<String>;
     /// Names of namespaces, outermost first.
     #[wasm_bindgen(method, getter)]
-    fn namespaces(this: &CoreOptions) -> Vec<String>;
+    fn namespaces(this: &CoreOptions) -> Option<Vec<String>>;
     #[wasm_bindgen(method, getter)]
     fn key(this: &CoreOptions) -> JsValue;
     #[wasm_bindgen(method, getter, js_name = discoveryKey)]
@@ -204,7 +204,7 @@ fn opened(driver: &Driver, outcome: Outcome) -> JsValue {
 
 fn core_name(options: &CoreOptions) -> Result<CoreName, JsValue> {
     if let Some(name) = options.name() {
-        let namespaces = options.namespaces();
+        let namespaces = options.namespaces().unwrap_or_default();
         let namespace = namespaces.iter().fold(None, |parent, name| Some(Corestore::namespace(parent, name)));
         return Ok(CoreName::Name { namespace, name });
     }

@@ -3,8 +3,8 @@
 import { hex, size } from './block-text.js'
 import { byId, el } from './dom.js'
 
-/** Shows a store's connections, measured once a second; `gateway` is the host of the gateway that serves the page. */
-export function watchPeers (store, gateway) {
+/** Shows a store's connections, measured once a second. */
+export function watchPeers (store) {
   const before = new Map()
   let last = performance.now()
   const tick = () => {
@@ -16,7 +16,7 @@ export function watchPeers (store, gateway) {
       const { bytesIn, bytesOut } = connection
       const old = before.get(connection) ?? { bytesIn, bytesOut }
       before.set(connection, { bytesIn, bytesOut })
-      return row(connection, wayOf(connection, gateway), (bytesIn - old.bytesIn) / seconds, (bytesOut - old.bytesOut) / seconds)
+      return row(connection, (bytesIn - old.bytesIn) / seconds, (bytesOut - old.bytesOut) / seconds)
     }))
     for (const connection of before.keys()) if (!store.connections.includes(connection)) before.delete(connection)
   }
@@ -24,16 +24,12 @@ export function watchPeers (store, gateway) {
   tick()
 }
 
-function wayOf ({ url, path }, gateway) {
-  return url && new URL(url).host === gateway ? 'gateway' : path
-}
-
-function row ({ url, state, isInitiator, remotePublicKey, bytesIn, bytesOut }, way, rateIn, rateOut) {
+function row ({ url, path, state, isInitiator, remotePublicKey, bytesIn, bytesOut }, rateIn, rateOut) {
   const key = remotePublicKey ? hex(remotePublicKey) : ''
   const number = (text) => el('td', { className: 'number' }, text)
   return el('tr', {},
-    el('th', { scope: 'row', title: key ? `public key ${key}` : '' }, url ?? NAMES[way] ?? 'in this page', key ? el('code', {}, ` ${key.slice(0, 8)}…`) : null),
-    el('td', { 'data-way': way }, WAYS[way]),
+    el('th', { scope: 'row', title: key ? `public key ${key}` : '' }, url ?? NAMES[path] ?? 'in this page', key ? el('code', {}, ` ${key.slice(0, 8)}…`) : null),
+    el('td', { 'data-way': path }, WAYS[path]),
     el('td', {}, isInitiator ? 'outbound' : 'inbound'),
     el('td', {}, STATES[state] ?? state),
     number(`${size(rateIn)}/s`), number(`${size(rateOut)}/s`), number(size(bytesIn)), number(size(bytesOut)))

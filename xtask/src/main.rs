@@ -24,7 +24,7 @@ const USAGE: &str = "cargo xtask <command>
   www              the reader page in target/www
   vectors DIR      the golden-vector checks on another folder of the same layout
   bench            our workloads and the npm stack's in one run, interleaved, with the machine's limits
-                   [--json] [--quick] [--rounds N] [append get open replicate live many fan-out sparse proofs]
+                   [--json] [--quick] [--rounds N] [WORKLOAD…]; a wrong name lists them
   bench browser    the browser's rows in headless Chromium, beside raw IndexedDB [--json] [--rounds N]
 
 What a command needs and this machine lacks is installed, with a line that says what and why.";

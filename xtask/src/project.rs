@@ -41,6 +41,17 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(entries)
 }
 
+/// How much a folder's files hold, all levels, in KiB; what cannot be read counts nothing.
+pub(crate) fn kibibytes(folder: &Path) -> u64 {
+    let entries = list(folder).unwrap_or_default().into_iter();
+    let each = entries.map(|entry| match std::fs::metadata(&entry) {
+        Ok(found) if found.is_dir() => kibibytes(&entry),
+        Ok(found) => found.len().div_ceil(1024),
+        Err(_) => 0,
+    });
+    each.sum()
+}
+
 /// Removes a folder, if there, so that nothing of an earlier build stays.
 pub(crate) fn remove_folder(folder: &Path) -> Result<(), String> {
     match std::fs::remove_dir_all(folder) {

@@ -4,7 +4,7 @@ use super::cores::Deferred;
 use super::corestore::Corestore;
 use super::io::{CommandError, RequestId, SessionId};
 use super::pending::Pending;
-use super::writes::Then;
+use super::writes::{Fetch, Then};
 use crate::crypto::{BlockCipher, DiscoveryKey};
 use crate::log::{LogError, TruncatePlan};
 use crate::merkle::LoadedNodes;
@@ -46,10 +46,16 @@ impl Corestore {
         let request = RequestId(self.next_id());
         match self.session_core(session) {
             Err(error) => self.resolve(request, Err(error)),
-            Ok(core) => self.defer_or_run(core, Deferred::Clear { request, range }),
+            Ok(core) => self.defer_or_run(core, Deferred::Clear { request, range, then: Then::Done(request) }),
         }
         self.settle();
         request
+    }
+
+    /// Drops a block that cannot be read any more, so that peers can give it again, and gets it from them.
+    pub(super) fn fetch_again(&mut self, id: DiscoveryKey, fetch: Fetch) {
+        let (request, range) = (fetch.request, fetch.index..fetch.index.saturating_add(1));
+        self.defer_or_run(id, Deferred::Clear { request, range, then: Then::Fetch(fetch) });
     }
 
     pub(super) fn writable_core(&self, session: SessionId) -> Result<DiscoveryKey, CommandError> {
@@ -84,9 +90,9 @@ impl Corestore {
                     let commit = core.log.append(blocks, cipher.as_ref());
                     self.finish_change(id, request, commit, Then::Appended(request));
                 }
-                Some(Deferred::Clear { request, range }) => {
+                Some(Deferred::Clear { request, range, then }) => {
                     let commit = core.log.clear(range);
-                    self.finish_change(id, request, commit, Then::Done(request));
+                    self.finish_change(id, request, commit, then);
                 }
                 Some(Deferred::Truncate { request, new_length, fork }) => {
                     self.plan_truncate(id, request, new_length, fork);

@@ -6,11 +6,12 @@ use super::io::{CommandError, DownloadRange, Event, GetOptions, Outcome, Request
 use super::pending::Pending;
 use super::timers::Timer;
 use super::waiting::{Waiting, WaitingFor};
+use super::writes::Fetch;
 use crate::crypto::DiscoveryKey;
 use crate::log::Applied;
 use crate::merkle::{ByteSeek, LoadedNodes, TreeIndex};
 use crate::replication::DemandId;
-use crate::storage::{StorageOp, rows};
+use crate::storage::{StorageError, StorageOp, rows};
 use crate::time::Duration;
 use alloc::format;
 use alloc::vec::Vec;
@@ -20,20 +21,19 @@ impl Corestore {
     /// Gets a block, from peers if need be. Answered by [`Outcome::Block`].
     pub fn get(&mut self, session: SessionId, index: u64, options: GetOptions) -> RequestId {
         let request = RequestId(self.next_id());
-        if let Err(error) = self.start_get(request, session, index, options) {
-            self.resolve(request, Err(error));
-        }
+        self.get_or_fail(Fetch { request, session, index, options });
         self.settle();
         request
     }
 
-    fn start_get(
-        &mut self,
-        request: RequestId,
-        session: SessionId,
-        index: u64,
-        options: GetOptions,
-    ) -> Result<(), CommandError> {
+    pub(super) fn get_or_fail(&mut self, fetch: Fetch) {
+        if let Err(error) = self.start_get(fetch) {
+            self.resolve(fetch.request, Err(error));
+        }
+    }
+
+    fn start_get(&mut self, fetch: Fetch) -> Result<(), CommandError> {
+        let Fetch { request, session, index, options } = fetch;
         let id = self.session_core(session)?;
         if let Some(session) = self.sessions.get(&session) {
             session.check_index(index)?;
@@ -41,8 +41,7 @@ impl Corestore {
         let core = self.cores.get(&id).ok_or(CommandError::SessionClosed)?;
         if core.log.has(index) {
             let read = rows::read_core(core.slot, &[], &[index]);
-            let then = Pending::Get { request, session, index, raw: options.raw };
-            self.ask_store(StorageOp::Read(read), then);
+            self.ask_store(StorageOp::Read(read), Pending::Get(fetch));
             return Ok(());
         }
         if core.log.is_frozen() {
@@ -76,15 +75,20 @@ impl Corestore {
         self.dirty_cores.insert(id);
     }
 
+    /// A stored block cannot be read: whoever waits for peers gets it from them, when there are any.
+    pub(super) fn block_unreadable(&mut self, fetch: Fetch, error: StorageError) {
+        let damaged = matches!(error, StorageError::Damaged(_));
+        let id = self.session_core(fetch.session).ok().filter(|_| damaged && fetch.options.wait);
+        let id = id.filter(|id| self.cores.get(id).is_some_and(|core| !core.peers.is_empty() && !core.log.is_frozen()));
+        match id {
+            Some(id) => self.fetch_again(id, fetch),
+            None => self.resolve(fetch.request, Err(CommandError::Storage(error))),
+        }
+    }
+
     /// A stored block was read for a caller.
-    pub(super) fn block_read(
-        &mut self,
-        request: RequestId,
-        session: SessionId,
-        index: u64,
-        raw: bool,
-        block: Option<Bytes>,
-    ) {
+    pub(super) fn block_read(&mut self, fetch: Fetch, block: Option<Bytes>) {
+        let Fetch { request, session, index, options } = fetch;
         let Some(holder) = self.sessions.get(&session) else {
             return self.resolve(request, Err(CommandError::SessionClosed));
         };
@@ -92,7 +96,7 @@ impl Corestore {
             return self.resolve(request, Err(CommandError::SessionClosed));
         };
         let result = match block {
-            Some(block) => holder.reveal(&core.log, index, block, raw).map(|block| Outcome::Block(Some(block))),
+            Some(block) => holder.reveal(&core.log, index, block, options.raw).map(|block| Outcome::Block(Some(block))),
             // Cut or cleared while the read was under way.
             None if !core.log.has(index) => Err(CommandError::SnapshotNotAvailable),
             None => Err(CommandError::Damaged(format!("block {index} of core {}", core.log.key()))),

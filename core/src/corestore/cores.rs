@@ -54,7 +54,7 @@ pub(super) enum Wanted {
 #[derive(Debug)]
 pub(super) enum Deferred {
     Append { request: RequestId, cipher: Option<BlockCipher>, blocks: Vec<Bytes> },
-    Clear { request: RequestId, range: Range<u64> },
+    Clear { request: RequestId, range: Range<u64>, then: Then },
     Truncate { request: RequestId, new_length: u64, fork: Option<u64> },
 }
 

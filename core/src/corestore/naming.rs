@@ -97,3 +97,102 @@ pub(super) fn own_auth(key_pair: KeyPair, compat: bool) -> Auth {
 
 /// The version of the manifests Corestore 7 makes.
 const MANIFEST_VERSION: u8 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::corestore::{Config, CoreInfo, CoreName, Event, Input, OpenCore, Outcome, Output, SessionId};
+    use crate::storage::{MemoryStore, Store, WriteBatch, WriteOp};
+    use crate::time::Instant;
+    use bytes::Bytes;
+
+    /// A machine, its store, and what was written.
+    struct Driven {
+        machine: Corestore,
+        store: MemoryStore,
+        writes: Vec<WriteBatch>,
+    }
+
+    impl Driven {
+        fn over(store: MemoryStore) -> Self {
+            Self { machine: Corestore::new(Config::default(), [7; 32], Instant::ZERO), store, writes: Vec::new() }
+        }
+
+        fn answer(&mut self, request: RequestId) -> Result<Outcome, CommandError> {
+            let mut answer = None;
+            loop {
+                match self.machine.poll_output() {
+                    Output::Storage { op, request } => {
+                        if let StorageOp::Write(batch) = &request {
+                            self.writes.push(batch.clone());
+                        }
+                        let result = self.store.execute(request);
+                        self.machine.handle_input(Instant::ZERO, Input::Stored { op, result });
+                    }
+                    Output::Event(Event::Resolved { request: of, result }) if of == request => answer = Some(result),
+                    Output::Idle { .. } => return answer.unwrap(),
+                    _ => {}
+                }
+            }
+        }
+
+        fn open(&mut self, options: OpenCore) -> Result<(SessionId, CoreInfo), CommandError> {
+            let request = self.machine.open_core(options);
+            self.answer(request).map(|outcome| match outcome {
+                Outcome::Opened(session, info) => (session, info),
+                other => panic!("{other:?}"),
+            })
+        }
+
+        fn append(&mut self, session: SessionId) -> Result<Outcome, CommandError> {
+            let request = self.machine.append(session, Vec::from([Bytes::from_static(b"block")]));
+            self.answer(request)
+        }
+    }
+
+    fn puts(batch: &WriteBatch, record: &crate::storage::RecordKey) -> bool {
+        batch.ops.iter().any(|op| matches!(op, WriteOp::PutRecord(key, _) if key == record))
+    }
+
+    #[test]
+    fn a_new_core_and_its_name_are_one_write() {
+        let mut driven = Driven::over(MemoryStore::default());
+        let (_, info) = driven.open(OpenCore::name("diary")).unwrap();
+        let core = keys::core(&info.discovery_key);
+        let creating: Vec<&WriteBatch> = driven.writes.iter().filter(|batch| puts(batch, &core)).collect();
+        let alias = keys::alias(&blake2b(&[&names::DEFAULT_NAMESPACE, b"diary"]));
+        assert_eq!(creating.len(), 1);
+        assert!(puts(creating[0], &alias));
+        assert_eq!(driven.writes.iter().filter(|batch| puts(batch, &alias)).count(), 1);
+    }
+
+    #[test]
+    fn a_name_opened_again_signs_as_before() {
+        let mut driven = Driven::over(MemoryStore::default());
+        let (session, first) = driven.open(OpenCore::name("diary")).unwrap();
+        driven.append(session).unwrap();
+        let mut again = Driven::over(driven.store);
+        let (session, info) = again.open(OpenCore::name("diary")).unwrap();
+        assert_eq!((info.key, info.length, info.writable), (first.key, 1, true));
+        assert_eq!(again.append(session), Ok(Outcome::Appended { length: 2, byte_length: 10 }));
+    }
+
+    #[test]
+    fn a_name_keeps_the_core_it_first_named_and_never_lends_it_its_key() {
+        let mut driven = Driven::over(MemoryStore::default());
+        let (_, other) = driven.open(OpenCore::of(CoreName::Key(CoreKey([5; 32])))).unwrap();
+        let alias = Alias {
+            discovery_key: other.discovery_key,
+            namespace: names::DEFAULT_NAMESPACE,
+            name: String::from("diary"),
+        };
+        let key = keys::alias(&blake2b(&[&names::DEFAULT_NAMESPACE, b"diary"]));
+        let record = crate::encoding::Encode::to_bytes(&alias);
+        let ops = Vec::from([WriteOp::PutRecord(key, record.into())]);
+        let batch = WriteBatch { ops, durability: crate::storage::Durability::Durable };
+        driven.store.execute(StorageOp::Write(batch)).unwrap();
+        let (session, info) = driven.open(OpenCore::name("diary")).unwrap();
+        assert_eq!((info.key, info.writable), (other.key, false));
+        assert_eq!(driven.append(session), Err(CommandError::NotWritable));
+    }
+}

@@ -1,9 +1,10 @@
 //! The one table of what storage replies are for.
 
 use super::corestore::Corestore;
-use super::io::{CommandError, Outcome, RequestId, SessionId, StoredName};
+use super::io::{CommandError, Outcome, RequestId, StoredName};
 use super::naming::Naming;
 use super::proofs::{Checking, Proving};
+use super::writes::Fetch;
 use crate::crypto::{DiscoveryKey, Hash};
 use crate::encoding::Decode;
 use crate::log::{AuditStep, TruncatePlan};
@@ -29,7 +30,7 @@ pub(super) enum Pending {
     /// The write in flight.
     Write,
     /// A block for a caller.
-    Get { request: RequestId, session: SessionId, index: u64, raw: bool },
+    Get(Fetch),
     /// Rows for the replicator.
     Load { core: DiscoveryKey, id: LoadId, load: Load },
     /// Nodes for a truncation.
@@ -67,8 +68,8 @@ impl Corestore {
             (Pending::Pages { discovery_key }, Ok(StorageReply::Scanned { rows, more })) => {
                 self.pages_read(discovery_key, rows, more);
             }
-            (Pending::Get { request, session, index, raw }, Ok(StorageReply::Read(reply))) => {
-                self.block_read(request, session, index, raw, reply.blocks.into_iter().next().flatten());
+            (Pending::Get(fetch), Ok(StorageReply::Read(reply))) => {
+                self.block_read(fetch, reply.blocks.into_iter().next().flatten());
             }
             (Pending::Load { core, id, load }, Ok(StorageReply::Read(reply))) => {
                 self.give_loaded(core, id, &load, reply);
@@ -148,9 +149,9 @@ impl Corestore {
     fn read_failed(&mut self, pending: Pending, error: StorageError) {
         match pending {
             Pending::StartUp => self.started(Err(error)),
+            Pending::Get(fetch) => self.block_unreadable(fetch, error),
             Pending::Write => self.written(Err(error)),
             Pending::Alias { request, .. }
-            | Pending::Get { request, .. }
             | Pending::Prove { request, .. }
             | Pending::Check { request, .. }
             | Pending::List { request, .. }

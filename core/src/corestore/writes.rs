@@ -1,7 +1,7 @@
 //! Commits on their way to the store: one batch in flight, the next one gathering behind it; published when stored.
 
 use super::corestore::Corestore;
-use super::io::{CommandError, ConnectionId, Event, Outcome, RequestId};
+use super::io::{CommandError, ConnectionId, Event, GetOptions, Outcome, RequestId, SessionId};
 use super::pending::Pending;
 use super::timers::Timer;
 use crate::crypto::DiscoveryKey;
@@ -47,10 +47,27 @@ pub(super) enum Then {
     Nothing,
     Appended(RequestId),
     Done(RequestId),
-    Proven { request: RequestId, length: u64 },
+    /// A damaged block was dropped: it is fetched.
+    Fetch(Fetch),
+    Proven {
+        request: RequestId,
+        length: u64,
+    },
     Create(Box<Hypercore>),
     Frozen,
-    Peer { peer: PeerId, connection: ConnectionId },
+    Peer {
+        peer: PeerId,
+        connection: ConnectionId,
+    },
+}
+
+/// A caller's wish for a block.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fetch {
+    pub(super) request: RequestId,
+    pub(super) session: SessionId,
+    pub(super) index: u64,
+    pub(super) options: GetOptions,
 }
 
 impl Corestore {
@@ -191,6 +208,7 @@ impl Corestore {
                 self.resolve(request, Ok(Outcome::Appended { length, byte_length }));
             }
             Then::Done(request) => self.resolve(request, Ok(Outcome::Done)),
+            Then::Fetch(fetch) => self.get_or_fail(fetch),
             Then::Proven { request, length } => self.resolve(request, Ok(Outcome::Proven { length })),
             Then::Nothing | Then::Create(_) | Then::Frozen | Then::Peer { .. } => {}
         }
@@ -206,7 +224,10 @@ impl Corestore {
                 self.dirty_cores.insert(entry.core);
             }
             match entry.then {
-                Then::Appended(request) | Then::Done(request) | Then::Proven { request, .. } => {
+                Then::Appended(request)
+                | Then::Done(request)
+                | Then::Fetch(Fetch { request, .. })
+                | Then::Proven { request, .. } => {
                     self.resolve(request, Err(CommandError::Storage(error.clone())));
                 }
                 Then::Create(_) => self.open_failed(entry.core, &CommandError::Storage(error.clone())),

@@ -10,6 +10,7 @@
 //!    tell). Closing the store in good order loses nothing.
 //! 5. After a write failed with [`StorageError::Broken`] every later write of that store fails until it is reopened.
 //! 6. [`StorageError::Full`] is distinct from `Broken`: nothing of that batch was written and reads go on.
+//!    A read may fail with [`StorageError::Damaged`]: what it asked for is lost, and the store goes on.
 //! 7. Indexes of blocks and nodes are below 2^53; the end of a range may be any number, `u64::MAX` for "to the end", and
 //!    a range that ends before it starts is empty. Record keys have at most 64 bytes.
 

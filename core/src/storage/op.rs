@@ -144,6 +144,8 @@ pub struct ReadReply {
 pub enum StorageError {
     /// No room: nothing of the batch was written; free space and try again.
     Full,
+    /// What was asked for is not as it was written; the text says where. Everything else can still be read.
+    Damaged(String),
     /// The store is damaged or gone; the text says where and how.
     Broken(String),
 }
@@ -152,6 +154,7 @@ impl fmt::Display for StorageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Full => f.write_str("the store is full: free some space and try again"),
+            Self::Damaged(what) => f.write_str(what),
             Self::Broken(why) => write!(f, "the store cannot be used: {why}"),
         }
     }

@@ -43,6 +43,9 @@ struct Call {
 
 #[derive(Default)]
 pub(crate) struct FakeRelay {
+    /// What is done to the next bytes of a stream.
+    pub(crate) fault: Option<Fault>,
+    held: Vec<(usize, M)>,
     /// Says no key of its own.
     pub(crate) like_the_reference: bool,
     ends: Vec<End>,
@@ -61,11 +64,22 @@ pub(crate) struct FakeRelay {
     pub(crate) heard: Vec<(usize, M)>,
 }
 
+/// What a relay may do to bytes it cannot read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fault {
+    Alter,
+    Drop,
+    Repeat,
+    /// They come after those that follow.
+    Swap,
+}
+
 /// What a signature is for.
 enum Asked {
     Announce { query: u32, topic: Hash, key: PublicKey },
     Unannounce { query: u32, topic: Hash, key: PublicKey },
     Listen { server: Server, key: PublicKey },
+    Close { server: Server, key: PublicKey },
 }
 
 impl FakeRelay {
@@ -153,7 +167,7 @@ impl FakeRelay {
             }
             M::Data { alias, data } => {
                 if let Some((to, alias)) = self.pipes.get(&(client, alias)).copied() {
-                    self.say(to, &M::Data { alias, data });
+                    self.pass_on(to, M::Data { alias, data });
                 }
             }
             M::End { alias } => {
@@ -166,8 +180,30 @@ impl FakeRelay {
                     self.say(to, &M::Destroy { stream: StreamAlias::Sender(alias), error: Some("reset".to_owned()) });
                 }
             }
-            M::Close { .. } => self.servers.retain(|_, server| server.client != client),
+            M::Close { alias } => self.close(client, alias),
             _ => {}
+        }
+    }
+
+    fn pass_on(&mut self, to: usize, message: M) {
+        match (self.fault.take(), message) {
+            (Some(Fault::Drop), _) => {}
+            (Some(Fault::Swap), message) => self.held.push((to, message)),
+            (Some(Fault::Repeat), message) => (0..2).for_each(|_| self.say(to, &message)),
+            (Some(Fault::Alter), M::Data { alias, mut data }) => {
+                let mut bytes = data[0].to_vec();
+                *bytes.last_mut().unwrap() ^= 1;
+                data[0] = bytes.into();
+                self.say(to, &M::Data { alias, data });
+            }
+            (_, message) => self.say(to, &message),
+        }
+    }
+
+    /// Hands out what came too early.
+    pub(crate) fn release(&mut self) {
+        for (to, message) in std::mem::take(&mut self.held) {
+            self.say(to, &message);
         }
     }
 
@@ -213,6 +249,10 @@ impl FakeRelay {
                 self.records.entry(topic).or_default().remove(&key);
                 self.say(client, &M::Finished { id: query });
             }
+            Asked::Close { server, key } => {
+                assert!(of(key).verify_unannounce(&peer_target(&key), &NODE, &TOKEN));
+                self.say(client, &M::Closed { alias: server.ours });
+            }
             Asked::Listen { server, key } => {
                 assert!(of(key).verify_announce(&peer_target(&key), &NODE, &TOKEN));
                 self.servers.insert(key, server);
@@ -220,6 +260,15 @@ impl FakeRelay {
                 self.say(client, &M::Listening { alias: ours, remote_alias: theirs, address: ADDRESS });
             }
         }
+    }
+
+    /// Takes the server's announcement back first, which needs a signature.
+    fn close(&mut self, client: usize, alias: u32) {
+        let ours = |server: &Server| server.client == client && server.theirs == alias;
+        let Some((key, server)) = self.servers.iter().find(|(_, server)| ours(server)) else { return };
+        let (key, server) = (*key, *server);
+        self.servers.remove(&key);
+        self.ask_signature(client, alias, true, Asked::Close { server, key });
     }
 
     fn call(&mut self, caller: usize, stream: u32, from: PublicKey, to: PublicKey) {

@@ -1,6 +1,6 @@
 //! With relays that lie, repeat themselves, flood, or talk nonsense.
 
-use crate::fake_relay::{ADDRESS, NODE, TOKEN, payload};
+use crate::fake_relay::{ADDRESS, Fault, NODE, TOKEN, payload};
 use crate::world::World;
 use bytes::Bytes;
 use corestore_core::crypto::{Hash, KeyPair, PublicKey};
@@ -8,6 +8,7 @@ use corestore_core::dht::{Announcers, Contact, DhtRelayMessage as M, Handshake, 
 use corestore_core::encoding::Encode;
 use corestore_core::hyperswarm::JoinOptions;
 use corestore_core::relay_client::{Config, Output, RelayClient, RelayError};
+use corestore_core::stream::StreamError;
 use corestore_core::time::{Duration, Instant};
 use proptest::prelude::*;
 
@@ -269,6 +270,30 @@ fn a_handshake_message_played_twice_gives_no_second_stream() {
     }
     let after: Vec<usize> = world.members.iter().map(|member| member.connected.len()).collect();
     assert_eq!(before, after);
+}
+
+#[test]
+fn sealed_bytes_that_are_altered_dropped_repeated_or_swapped_end_the_connection_and_a_new_one_is_made() {
+    for fault in [Fault::Alter, Fault::Drop, Fault::Repeat, Fault::Swap] {
+        let mut world = World::new(2);
+        for number in 0..2 {
+            world.members[number].swarm.join(world.now, TOPIC, JoinOptions::default());
+            world.run();
+        }
+        world.relay.fault = Some(fault);
+        world.send(0, b"first");
+        world.send(0, b"second");
+        world.relay.release();
+        world.run();
+        let listener = &world.members[1];
+        assert_eq!(listener.faults, [StreamError::Tampered], "{fault:?}");
+        let whole: &[&[u8]] = if matches!(fault, Fault::Repeat) { &[b"first"] } else { &[] };
+        assert_eq!(listener.messages, whole, "{fault:?}");
+        assert!(world.members.iter().all(|member| member.streams.is_empty()), "{fault:?}");
+        world.wait();
+        world.send(0, b"third");
+        assert_eq!(world.members[1].messages.last().unwrap(), b"third", "{fault:?}");
+    }
 }
 
 proptest! {

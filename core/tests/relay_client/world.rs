@@ -6,7 +6,7 @@ use corestore_core::crypto::{KeyPair, PublicKey};
 use corestore_core::entropy::Entropy;
 use corestore_core::hyperswarm::LinkId;
 use corestore_core::relay_client::{Config, RelayedSwarm, SwarmOutput, page_swarm};
-use corestore_core::stream::{SecretStream, StreamEvent};
+use corestore_core::stream::{SecretStream, StreamError, StreamEvent};
 use corestore_core::time::Instant;
 use std::collections::BTreeMap;
 
@@ -19,6 +19,7 @@ pub(crate) struct Member {
     pub(crate) connected: Vec<(PublicKey, bool)>,
     pub(crate) closed: Vec<Option<String>>,
     pub(crate) messages: Vec<Vec<u8>>,
+    pub(crate) faults: Vec<StreamError>,
     entropy: Entropy,
 }
 
@@ -54,6 +55,7 @@ impl World {
             connected: Vec::new(),
             closed: Vec::new(),
             messages: Vec::new(),
+            faults: Vec::new(),
             entropy: Entropy::from_seed([number as u8 + 100; 32]),
         });
         self.dial(number);
@@ -107,10 +109,10 @@ impl World {
         moved
     }
 
-    /// A message over the only connection of a member.
+    /// A message over the only connection of a member, if it still stands.
     pub(crate) fn send(&mut self, number: usize, message: &[u8]) {
         let member = &mut self.members[number];
-        let (link, stream) = member.streams.iter_mut().next().unwrap();
+        let Some((link, stream)) = member.streams.iter_mut().next() else { return };
         stream.send(message);
         let link = *link;
         member.drain(link);
@@ -128,8 +130,14 @@ impl Member {
                 self.drain(link);
             }
             SwarmOutput::Data { link, bytes } => {
-                self.streams.get_mut(&link).unwrap().handle_bytes(now, &bytes).unwrap();
+                let Some(stream) = self.streams.get_mut(&link) else { return };
+                let result = stream.handle_bytes(now, &bytes);
                 self.drain(link);
+                if let Err(error) = result {
+                    self.faults.push(error);
+                    self.streams.remove(&link);
+                    self.swarm.close(now, link);
+                }
             }
             SwarmOutput::Closed { link, reason } => {
                 self.streams.remove(&link).unwrap();

@@ -4,47 +4,16 @@
 //!     cargo bench -p corestore-peer --bench dht_size -- 100 1000 10000
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, missing_docs, reason = "a program for people")]
 
+#[path = "../../tests/virtual_net/node.rs"]
+mod node;
 #[path = "../../tests/virtual_net/mod.rs"]
 mod virtual_net;
 
 use corestore_core::crypto::{Hash, blake2b};
-use corestore_core::time::{Duration, Instant};
-use corestore_peer::swarm::dht_rpc::{Config, DhtRpc, Event, Output, SocketId, Transmit};
-use std::net::SocketAddrV4;
-use virtual_net::{Machine, Nat, Net};
-
-struct Node {
-    dht: DhtRpc,
-    done: Option<(usize, usize)>,
-}
-
-impl Machine for Node {
-    fn handle_datagram(&mut self, now: Instant, socket: SocketId, from: SocketAddrV4, bytes: &[u8]) {
-        self.dht.handle_datagram(now, socket, from, bytes);
-    }
-
-    fn handle_deadline(&mut self, now: Instant) {
-        self.dht.handle_deadline(now);
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        self.dht.deadline()
-    }
-
-    fn drain(&mut self) -> Vec<Transmit> {
-        let mut out = Vec::new();
-        while let Some(output) = self.dht.poll_output() {
-            match output {
-                Output::Transmit(transmit) => out.push(transmit),
-                Output::Event(Event::QueryDone { closest, successes, .. }) => {
-                    self.done = Some((closest.len(), successes));
-                }
-                Output::Event(_) => {}
-            }
-        }
-        out
-    }
-}
+use corestore_core::time::Duration;
+use corestore_peer::swarm::dht_rpc::{Config, Event};
+use node::Node;
+use virtual_net::{Nat, Net};
 
 fn main() {
     let sizes: Vec<usize> = std::env::args().skip(1).filter_map(|size| size.parse().ok()).collect();
@@ -63,14 +32,14 @@ fn measure(size: usize) {
         (config.known_address, config.bootstrap) =
             if number == 0 { (Some(first), vec![]) } else { (None, vec![first]) };
         let (seed, now) = (net.seed(), net.now);
-        net.add(Nat::Open, Node { dht: DhtRpc::new(config, seed, now), done: None });
+        net.add(Nat::Open, Node::new(config, seed, now));
         net.run(Duration::from_millis(20));
     }
     net.run(Duration::from_secs(60));
     let config =
         Config { bootstrap: vec![Net::<Node>::address(0)], server_port: virtual_net::PORT, ..Config::default() };
     let (seed, now) = (net.seed(), net.now);
-    let client = net.add(Nat::Consistent, Node { dht: DhtRpc::new(config, seed, now), done: None });
+    let client = net.add(Nat::Consistent, Node::new(config, seed, now));
     net.run(Duration::from_secs(10));
     (1..size).step_by(20).for_each(|number| net.kill(number));
     let ids: Vec<Hash> = net.hosts.iter().filter_map(|host| host.machine.dht.id()).collect();
@@ -80,10 +49,10 @@ fn measure(size: usize) {
         let target = blake2b(&[&round.to_le_bytes()]);
         let (stats, began) = (net.hosts[number].machine.dht.stats(), net.now);
         let before = net.sent;
-        net.hosts[number].machine.done = None;
+        net.hosts[number].machine.events.clear();
         net.with(number, |node, now| node.dht.find_node(now, target));
-        net.run_while(Duration::from_secs(60), |net| net.hosts[number].machine.done.is_none());
-        let (closest, _) = net.hosts[number].machine.done.unwrap();
+        net.run_while(Duration::from_secs(60), |net| closest(&net.hosts[number].machine).is_none());
+        let closest = closest(&net.hosts[number].machine).unwrap();
         asked += net.hosts[number].machine.dht.stats().requests - stats.requests;
         (datagrams, bytes) = (datagrams + net.sent.0 - before.0, bytes + net.sent.1 - before.1);
         took += net.now.since(began).as_millis();
@@ -98,6 +67,14 @@ fn measure(size: usize) {
         took / u128::from(LOOKUPS),
         found / rounds
     );
+}
+
+/// How many of the nearest nodes the query found, once it is over.
+fn closest(node: &Node) -> Option<usize> {
+    node.events.iter().find_map(|event| match event {
+        Event::QueryDone { closest, .. } => Some(closest.len()),
+        _ => None,
+    })
 }
 
 const LOOKUPS: u64 = 20;

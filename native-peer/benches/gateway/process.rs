@@ -6,17 +6,17 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// `corestore gateway`, until it is dropped.
-pub struct GatewayProcess {
+pub(crate) struct GatewayProcess {
     child: Child,
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 /// What a process uses.
 #[derive(Clone, Copy)]
-pub struct Usage {
+pub(crate) struct Usage {
     /// KiB.
-    pub memory: u64,
-    pub cpu: Duration,
+    pub(crate) memory: u64,
+    pub(crate) cpu: Duration,
 }
 
 impl Drop for GatewayProcess {
@@ -27,7 +27,7 @@ impl Drop for GatewayProcess {
 }
 
 impl GatewayProcess {
-    pub fn start(nodes: &[SocketAddrV4]) -> Self {
+    pub(crate) fn start(nodes: &[SocketAddrV4]) -> Self {
         let nodes: Vec<String> = nodes.iter().map(ToString::to_string).collect();
         let mut command = Command::new(env!("CARGO_BIN_EXE_corestore"));
         command.args(["gateway", "--listen", "127.0.0.1:0", "--json", "--bootstrap", &nodes.join(",")]);
@@ -40,7 +40,7 @@ impl GatewayProcess {
         Self { child, address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) }
     }
 
-    pub fn usage(&self) -> Usage {
+    pub(crate) fn usage(&self) -> Usage {
         let read = |file: &str| std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap();
         let status = read("status");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -51,7 +51,7 @@ impl GatewayProcess {
         Usage { memory, cpu: Duration::from_millis(ticks * 10) }
     }
 
-    pub fn figure(&self, name: &str) -> u64 {
+    pub(crate) fn figure(&self, name: &str) -> u64 {
         let mut stream = TcpStream::connect(self.address).unwrap();
         write!(stream, "GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
         let mut text = String::new();

@@ -66,7 +66,7 @@ impl Fault {
         match self {
             Self::Full => StorageError::Full,
             Self::Io { file, error } => StorageError::Broken(format!("{file}: {error}; check the disk and reopen")),
-            Self::Damaged { file, offset, what } => StorageError::Broken(format!(
+            Self::Damaged { file, offset, what } => StorageError::Damaged(format!(
                 "{file} is damaged at byte {offset} ({what}); run a check of the store and restore it from a backup"
             )),
             Self::Newer { found, known } => {

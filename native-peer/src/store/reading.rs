@@ -9,7 +9,7 @@ use super::index::pager::Pager;
 use super::index::scan::{Layers, Rows};
 use super::index::tree::{self, Root};
 use super::log::segment::{Kind, Segments};
-use super::log::{Ahead, LogOp, Place};
+use super::log::{Ahead, LogOp, Place, mask};
 use super::units::to_usize;
 use bytes::Bytes;
 use corestore_core::merkle::Node;
@@ -109,13 +109,13 @@ impl Reading {
                 drop(self.ahead.fill(place, self.log.get(place.segment)?.as_ref()));
             }
             if let Some(bytes) = self.ahead.get(place).filter(|bytes| crc32c::crc32c(bytes) == place.crc) {
-                return Ok(Bytes::copy_from_slice(bytes));
+                return Ok(unmasked(bytes.to_vec(), place));
             }
         }
         let mut bytes = vec![0; to_usize(place.length)];
         self.log.read(place.segment, place.offset, &mut bytes)?;
         if crc32c::crc32c(&bytes) == place.crc {
-            return Ok(Bytes::from(bytes));
+            return Ok(unmasked(bytes, place));
         }
         Err(Fault::damaged(&Kind::Log.name(place.segment), place.offset, "a block fails its checksum"))
     }
@@ -151,4 +151,11 @@ impl Reading {
         ops.into_iter().for_each(|op| self.dirty.apply(op));
         Ok(())
     }
+}
+
+fn unmasked(mut bytes: Vec<u8>, place: Place) -> Bytes {
+    if place.masked {
+        mask::flip(&mut bytes);
+    }
+    Bytes::from(bytes)
 }

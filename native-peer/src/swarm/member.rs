@@ -76,8 +76,6 @@ pub(super) struct Shared {
 
 pub(super) struct State {
     pub(super) dht: HyperDht,
-    /// The machine's names of sockets, and UDP's.
-    sockets: BTreeMap<SocketId, udx::SocketId>,
     host: Ipv4Addr,
     /// Streams that wait for their connection.
     streams: BTreeMap<u32, oneshot::Sender<Link>>,
@@ -140,8 +138,8 @@ impl Member {
     /// What the system says to its two sockets.
     pub fn start(mut options: MemberOptions, seed: [u8; 32]) -> io::Result<Self> {
         let (udp, datagrams) = Udp::new(options.udx.clone(), udx_seed(&seed), BACKLOG);
-        let (server, address) = bind_near(&udp, options.host, options.port)?;
-        let (client, _) = udp.bind(SocketAddr::from((options.host, 0)))?;
+        let address = bind_near(&udp, options.host, options.port)?;
+        udp.bind_as(SocketId::CLIENT, SocketAddr::from((options.host, 0)))?;
         options.node.server_port = address.port();
         options.node.nodes.extend(options.nodes_file.iter().flat_map(|file| node_cache::read(file)));
         let epoch = std::time::Instant::now();
@@ -151,7 +149,6 @@ impl Member {
         dht.set_local_addresses(local_network::addresses(options.host, address.port()));
         let state = State {
             dht,
-            sockets: BTreeMap::from([(SocketId::SERVER, server), (SocketId::CLIENT, client)]),
             host: options.host,
             streams: BTreeMap::new(),
             connecting: BTreeMap::new(),
@@ -236,11 +233,6 @@ impl Member {
     /// The driver of UDX below.
     pub(super) fn udp(&self) -> Udp {
         self.shared.udp.clone()
-    }
-
-    /// The machine's name of the socket that a stream runs on, for [`HyperDht::relayed`].
-    pub fn socket_of(&self, remote: &Remote) -> Option<SocketId> {
-        self.shared.lock().socket_of(remote.socket)
     }
 
     /// Listens under a key; `None` when we do already.
@@ -341,10 +333,6 @@ impl State {
         });
         self.dropped_events = self.dropped_events.saturating_add(dropped);
     }
-
-    pub(super) fn socket_of(&self, socket: udx::SocketId) -> Option<SocketId> {
-        self.sockets.iter().find(|(_, udp)| **udp == socket).map(|(id, _)| *id)
-    }
 }
 
 impl Shared {
@@ -355,15 +343,9 @@ impl Shared {
             // The stream's last packets still need the socket.
             shared.clone().runtime.spawn(async move {
                 tokio::time::sleep(LINGER).await;
-                shared.close_socket(socket);
+                shared.udp.close(socket);
             });
         })
-    }
-
-    fn close_socket(&self, id: SocketId) {
-        if let Some(socket) = self.lock().sockets.remove(&id) {
-            self.udp.close(socket);
-        }
     }
 
     pub(super) fn start_connect(
@@ -402,19 +384,16 @@ impl Shared {
         while let Some(output) = state.dht.poll_output() {
             match output {
                 Output::Transmit(transmit) => {
-                    if let Some(socket) = state.sockets.get(&transmit.socket) {
-                        // A datagram the system refuses is a datagram lost; the machine finds out.
-                        let ttl = transmit.ttl.map(u32::from);
-                        let _ = self.udp.send(*socket, SocketAddr::V4(transmit.to), &transmit.bytes, ttl);
-                    }
+                    // A datagram the system refuses is a datagram lost; the machine finds out.
+                    let ttl = transmit.ttl.map(u32::from);
+                    let _ = self.udp.send(transmit.socket, SocketAddr::V4(transmit.to), &transmit.bytes, ttl);
                 }
                 Output::OpenSocket(id) => {
-                    if let Ok((socket, _)) = self.udp.bind(SocketAddr::from((state.host, 0))) {
-                        state.sockets.insert(id, socket);
-                    }
+                    // What would be sent from a socket the system does not give is lost; the machine finds out.
+                    let _ = self.udp.bind_as(id, SocketAddr::from((state.host, 0)));
                 }
                 Output::CloseSocket(id) => {
-                    state.sockets.remove(&id).into_iter().for_each(|socket| self.udp.close(socket));
+                    self.udp.close(id);
                 }
                 Output::OpenStream(id) => self.open_stream(state, id),
                 Output::CloseStream(id) => drop(state.streams.remove(&id)),
@@ -475,10 +454,9 @@ impl Shared {
         let Connected { connection, server, local_stream, remote_stream, socket, remote, split, moved, path } =
             connected;
         if moved {
-            let to = state.sockets.get(&socket).copied();
             let grip = Grip::new(self.udp.clone(), StreamId(local_stream));
             let address = SocketAddr::V4(remote);
-            to.into_iter().for_each(|socket| grip.change_remote(Remote { socket, address, id: remote_stream }));
+            grip.change_remote(Remote { socket, address, id: remote_stream });
             if !is_shared(socket) {
                 tokio::spawn(close_after(self.socket_guard(socket), grip));
             }
@@ -492,7 +470,6 @@ impl Shared {
         let Some(link) = state.streams.remove(&local_stream) else { return };
         let punched = !is_shared(socket) && path != Path::Relayed;
         let guard = punched.then(|| self.socket_guard(socket));
-        let Some(socket) = state.sockets.get(&socket).copied() else { return };
         let initiator = server.is_none();
         let made = Made { connection, split, initiator, path, remote_address: remote };
         let make = move |stream| Wire::new(stream, guard, made);
@@ -538,7 +515,7 @@ async fn wait_for_link(shared: Arc<Shared>, stream: UdxStream, mut link: oneshot
             asked = stream.asked() => {
                 let Some((socket, from)) = asked else { return };
                 shared.act(|state, now| {
-                    if let (Some(socket), SocketAddr::V4(from)) = (state.socket_of(socket), from) {
+                    if let SocketAddr::V4(from) = from {
                         state.dht.handle_stream_packet(now, socket, from, stream.id().0);
                     }
                 });
@@ -577,8 +554,8 @@ async fn run(shared: Arc<Shared>, mut datagrams: mpsc::Receiver<Datagram>) {
 impl Shared {
     fn take(self: &Arc<Self>, datagram: &Datagram) {
         let mut state = self.lock();
-        if let (Some(socket), SocketAddr::V4(from)) = (state.socket_of(datagram.socket), datagram.from) {
-            state.dht.handle_datagram(self.now(), socket, from, &datagram.bytes);
+        if let SocketAddr::V4(from) = datagram.from {
+            state.dht.handle_datagram(self.now(), datagram.socket, from, &datagram.bytes);
             self.drain(&mut state);
         }
     }
@@ -609,10 +586,10 @@ async fn look_after(shared: Weak<Shared>, nodes_file: Option<PathBuf>, port: u16
     }
 }
 
-fn bind_near(udp: &Udp, host: Ipv4Addr, port: u16) -> io::Result<(udx::SocketId, SocketAddr)> {
+fn bind_near(udp: &Udp, host: Ipv4Addr, port: u16) -> io::Result<SocketAddr> {
+    let bind = |port| udp.bind_as(SocketId::SERVER, SocketAddr::from((host, port)));
     let near = (port..port.saturating_add(PORTS)).filter(|port| *port != 0);
-    let bound = near.map(|port| udp.bind(SocketAddr::from((host, port)))).find(Result::is_ok);
-    bound.unwrap_or_else(|| udp.bind(SocketAddr::from((host, 0))))
+    near.map(bind).find(Result::is_ok).unwrap_or_else(|| bind(0))
 }
 
 fn udx_seed(seed: &[u8; 32]) -> [u8; 32] {

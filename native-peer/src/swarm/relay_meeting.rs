@@ -3,7 +3,7 @@
 use super::blind_relay::{ClientError, ClientOutput, RelayClient};
 use super::hyperdht::{ConnectSettings, ConnectionId};
 use super::member::Shared;
-use super::udx::StreamId;
+use super::udx::{Remote, StreamId};
 use super::udx_stream::Grip;
 use super::wire::Wire;
 use bytes::Bytes;
@@ -77,11 +77,11 @@ async fn run(shared: &Arc<Shared>, meeting: &Meeting) -> Result<(), Failed> {
             asked = stream.asked(), if met => {
                 // Somebody else than the relay sends: the peer found a way.
                 let Some((socket, from)) = asked else { return Ok(()) };
-                let admit = shared.act(|state, now| match (state.socket_of(socket), from) {
-                    (Some(socket), SocketAddr::V4(from)) => {
+                let admit = shared.act(|state, now| match from {
+                    SocketAddr::V4(from) => {
                         state.dht.handle_stream_packet(now, socket, from, meeting.local_stream)
                     }
-                    _ => false,
+                    SocketAddr::V6(_) => false,
                 });
                 stream.answer(admit);
             }
@@ -91,20 +91,15 @@ async fn run(shared: &Arc<Shared>, meeting: &Meeting) -> Result<(), Failed> {
 
 fn reached(shared: &Arc<Shared>, meeting: &Meeting, wire: &Wire) {
     let Some(relay) = wire.remote() else { return };
-    shared.act(|state, _| {
-        if let (Some(socket), SocketAddr::V4(address)) = (state.socket_of(relay.socket), relay.address) {
-            state.dht.relay_reached(meeting.connection, socket, address);
-        }
-    });
+    if let SocketAddr::V4(address) = relay.address {
+        shared.act(|state, _| state.dht.relay_reached(meeting.connection, relay.socket, address));
+    }
 }
 
 /// The stream runs through the relay from now on; false when it is not needed any more.
 fn relayed(shared: &Arc<Shared>, meeting: &Meeting, wire: &Wire, stream: u32) -> bool {
-    let Some(relay) = wire.remote() else { return false };
-    shared.act(|state, now| match (state.socket_of(relay.socket), relay.address) {
-        (Some(socket), SocketAddr::V4(address)) => state.dht.relayed(now, meeting.connection, socket, address, stream),
-        _ => false,
-    })
+    let Some(Remote { socket, address: SocketAddr::V4(address), .. }) = wire.remote() else { return false };
+    shared.act(|state, now| state.dht.relayed(now, meeting.connection, socket, address, stream))
 }
 
 /// The relay is not needed any more: packets under way get a moment.

@@ -116,16 +116,27 @@ impl Udp {
     /// # Errors
     /// What the system says.
     pub fn bind(&self, address: SocketAddr) -> io::Result<(SocketId, SocketAddr)> {
+        let id = SocketId(self.shared.lock().next_socket);
+        Ok((id, self.bind_as(id, address)?))
+    }
+
+    /// Binds a socket under a number of the caller's choice, which no open one has.
+    ///
+    /// # Errors
+    /// What the system says; `AlreadyExists` when the number is taken.
+    pub fn bind_as(&self, id: SocketId, address: SocketAddr) -> io::Result<SocketAddr> {
         let mut state = self.shared.lock();
-        let id = SocketId(state.next_socket);
+        if state.sockets.contains_key(&id.0) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
         let socket = Arc::new(Socket::bind(id, address)?);
         let local = socket.local_address()?;
-        state.next_socket += 1;
+        state.next_socket = state.next_socket.max(id.0.saturating_add(1));
         let segments = state.sockets.values().chain([&socket]).map(|socket| socket.max_segments()).min();
         state.udx.set_max_segments(segments.unwrap_or(1));
         state.sockets.insert(id.0, Arc::clone(&socket));
         tokio::spawn(receive(Arc::clone(&self.shared), socket));
-        Ok((id, local))
+        Ok(local)
     }
 
     /// Closes a socket. Streams that send from it get no answer any more.

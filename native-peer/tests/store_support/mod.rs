@@ -161,6 +161,8 @@ struct State {
     held: bool,
     /// Syncs fail.
     unsyncable: bool,
+    /// Nothing can be changed.
+    read_only: bool,
     /// Files synced so far.
     syncs: u64,
 }
@@ -200,6 +202,11 @@ impl FakeDisk {
         self.0.lock().unwrap().unsyncable = fail;
     }
 
+    /// Nothing can be changed from here on, or again.
+    pub fn set_read_only(&self, read_only: bool) {
+        self.0.lock().unwrap().read_only = read_only;
+    }
+
     /// Files synced so far.
     pub fn syncs(&self) -> u64 {
         self.0.lock().unwrap().syncs
@@ -207,6 +214,9 @@ impl FakeDisk {
 
     fn step(&self) -> io::Result<()> {
         let mut state = self.0.lock().unwrap();
+        if state.read_only {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
         match &mut state.steps {
             Some(0) => Err(io::Error::other("the process is dead")),
             Some(steps) => {

@@ -5,13 +5,14 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { later } from './scenario.mjs'
 
-const FOLDER = process.env.SITE ?? fileURLToPath(new URL('../../../target/www', import.meta.url))
+/** The reader page. */
+export const READER = process.env.SITE ?? fileURLToPath(new URL('../../../target/www', import.meta.url))
 /** The package as npm gets it; its `package.json` will do as a page. */
 export const PACKAGE = process.env.PACKAGE ?? fileURLToPath(new URL('../../../target/wasm-package', import.meta.url))
 const TYPES = { '.html': 'text/html', '.css': 'text/css', '.js': 'text/javascript', '.svg': 'image/svg+xml', '.json': 'application/json', '.wasm': 'application/wasm' }
 
 /** `{ origin, stop }` */
-export async function serveSite (folder = FOLDER) {
+export async function serveSite (folder = READER) {
   const server = http.createServer(async (request, response) => {
     const { pathname } = new URL(request.url, 'http://localhost')
     const file = path.join(folder, path.normalize(pathname === '/' ? '/index.html' : pathname))

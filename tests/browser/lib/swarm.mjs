@@ -1,4 +1,4 @@
-// A private network: genuine HyperDHT nodes, peers on it, a gateway or relay to it, and what passes there.
+// A private network: genuine HyperDHT nodes, peers on it, a gateway or relay to it.
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { startProgram } from './native.mjs'
@@ -14,8 +14,8 @@ export async function startNetwork () {
 }
 
 /** `corestore gateway` with the reader page: `{ url, ws, stop, … }`. */
-export async function startGateway (bootstrap, more = []) {
-  const gateway = startProgram(process.env.CORESTORE, ['gateway', '--json', '--listen', '127.0.0.1:0', '--bootstrap', bootstrap, '--page', PAGE, ...more])
+export async function startGateway (bootstrap, more = [], listen = 0) {
+  const gateway = startProgram(process.env.CORESTORE, ['gateway', '--json', '--listen', `127.0.0.1:${listen}`, '--bootstrap', bootstrap, '--page', PAGE, ...more])
   const { url, port } = await gateway.next('its address', (event) => event.url)
   return Object.assign(gateway, { url: url.replace(/\/$/, ''), ws: `ws://127.0.0.1:${port}` })
 }
@@ -29,13 +29,4 @@ export async function startRelay (bootstrap) {
 /** A JavaScript peer of Hyperswarm and Corestore: with a key it reads, without it writes. */
 export function startSwarmPeer (folder, bootstrap, key) {
   return startProgram('node', [path.join(SCRIPTS, 'swarm.mjs'), '--storage', folder, '--bootstrap', bootstrap, ...(key ? ['--key', key] : [])])
-}
-
-/** Everything the page's WebSockets carried from now on: an array of buffers that grows. */
-export function capture (page) {
-  const frames = []
-  page.on('websocket', (socket) => {
-    for (const event of ['framesent', 'framereceived']) socket.on(event, ({ payload }) => frames.push(Buffer.from(payload)))
-  })
-  return frames
 }

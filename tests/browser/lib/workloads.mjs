@@ -100,6 +100,57 @@ export async function download ({ count }) {
   return { download: seconds, tasks, stored: await bench.core.count(0, count) }
 }
 
+/** As `firstBlock`, in the JavaScript stack. */
+export async function javascriptFirst (where) {
+  const { bench } = window
+  return bench.seconds(async () => {
+    const { open } = await import('/reader.js')
+    bench.core = await open(where)
+    await bench.core.get(0)
+  })
+}
+
+/** As `download`, and the reads, in the JavaScript stack. */
+export async function javascriptDownload ({ count, reads }) {
+  const { bench } = window
+  const { core } = bench
+  const tasks = []
+  const observer = new PerformanceObserver((list) => { for (const entry of list.getEntries()) tasks.push(entry.duration) })
+  observer.observe({ type: 'longtask' })
+  const seconds = await bench.seconds(() => core.download({ start: 0, end: count }).done())
+  for (const entry of observer.takeRecords()) tasks.push(entry.duration)
+  observer.disconnect()
+  const sequential = await bench.seconds(async () => { for (let i = 0; i < reads; i++) await core.get(i % count) })
+  const random = await bench.seconds(async () => { for (let i = 0; i < reads; i++) await core.get(Math.floor(Math.random() * count)) })
+  return { download: seconds, tasks, stored: core.contiguousLength, sequential, random }
+}
+
+/** Asks the reader page for all of a core of 20,000 blocks, and waits until it shows that it has them; as `download`. */
+export async function readerDownload ({ key, count }) {
+  const { bench } = window
+  const section = () => document.getElementById(`heading-${key}`)?.closest('section')
+  const figure = (name) => section()?.querySelector(`[data-figure=${name}] dd`)?.textContent.replaceAll(',', '')
+  const until = async (question) => { while (!question()) await new Promise((resolve) => setTimeout(resolve, 50)) }
+  await until(() => figure('length') === String(count))
+  await new Promise((resolve) => setTimeout(resolve, 1000))
+  const tasks = []
+  const observer = new PerformanceObserver((list) => { for (const entry of list.getEntries()) tasks.push(entry.duration) })
+  observer.observe({ type: 'longtask' })
+  const seconds = await bench.seconds(async () => {
+    section().querySelector('.bulk button').click()
+    await until(() => figure('downloaded') === String(count))
+  })
+  for (const entry of observer.takeRecords()) tasks.push(entry.duration)
+  observer.disconnect()
+  return { download: seconds, tasks }
+}
+
+/** Closes and removes what the reader page keeps. */
+export async function forgetReader () {
+  await window.corestore.store.close()
+  indexedDB.deleteDatabase('corestore-reader')
+}
+
 /** Reads and appends on the store that holds it all. */
 export async function readsAndAppends ({ count, reads, appends }) {
   const { bench } = window
@@ -116,7 +167,7 @@ export async function readsAndAppends ({ count, reads, appends }) {
   return { sequential, random, random64, append }
 }
 
-/** Bytes of the WebAssembly's memory, 0 where it lives in a Worker; closes and removes the store. */
+/** Bytes of the WebAssembly's memory (unknown in a Worker); closes and removes the store. */
 export async function finish ({ worker }) {
   const { bench } = window
   const wasm = worker ? 0 : (await (await import('/js/corestore_wasm.js')).default()).memory.buffer.byteLength

@@ -63,7 +63,8 @@ impl StoredCore {
 
     /// The proof of a request, from stored rows.
     pub(crate) fn prove(&mut self, request: &ProofRequest) -> Result<Proof, String> {
-        let roots = &self.core.head().roots;
+        let head = self.core.head().clone();
+        let roots = &head.roots;
         let mut plan = ProofPlan::new(roots, request, None).map_err(|error| error.to_string())?;
         let mut loaded = LoadedNodes::default();
         for _ in 0..100 {
@@ -74,7 +75,7 @@ impl StoredCore {
             loaded.merge(&self.nodes(&needs));
         }
         let block = plan.block().and_then(|index| self.block(index));
-        plan.build(roots, &loaded, block, &self.core.head().signature).map_err(|error| format!("{error:?}"))
+        plan.build(roots, &loaded, block, &head.signature).map_err(|error| format!("{error:?}"))
     }
 
     /// Verifies and stores a proof of our own fork, and the manifest when it comes along.

@@ -66,7 +66,7 @@ impl SwarmHandle {
     pub fn join(&self, topic: &JsValue, server: bool, client: bool, limit: f64) -> Result<(), JsValue> {
         let topic = Hash(key(topic, "the topic")?);
         let limit = index(limit).and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
-        self.swarm.act(|machine, now| machine.join(now, topic, JoinOptions { server, client, limit }));
+        self.swarm.ask(|machine, now| machine.join(now, topic, JoinOptions { server, client, limit }));
         Ok(())
     }
 
@@ -76,7 +76,7 @@ impl SwarmHandle {
     /// `BAD_ARGUMENT` when the topic is none.
     pub fn leave(&self, topic: &JsValue) -> Result<(), JsValue> {
         let topic = Hash(key(topic, "the topic")?);
-        self.swarm.act(|machine, now| machine.leave(now, topic));
+        self.swarm.ask(|machine, now| machine.leave(now, topic));
         Ok(())
     }
 
@@ -106,7 +106,7 @@ impl SwarmHandle {
 
     /// Looks every topic up again.
     pub fn refresh(&self) {
-        self.swarm.act(|machine, now| machine.refresh(now));
+        self.swarm.ask(|machine, now| machine.refresh(now));
     }
 
     /// Dials the relay now rather than at the end of a wait.

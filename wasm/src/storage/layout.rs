@@ -31,16 +31,15 @@ pub(super) async fn upgrade(transaction: &Transaction) -> Result<(), StorageErro
                 pages.entry(place).or_default().items_mut().extend(page.items().clone());
             }
         }
-        after = rows.last().map(|(key, _)| key.to_vec());
         // The last one's other half may come in the next rows.
-        let held = pages.pop_last().filter(|_| after.is_some());
-        let done = core::mem::take(&mut pages);
-        for (place, page) in done.iter() {
-            transaction.put(Table::Blocks, &key_of(*place), &page.encode())?;
+        let held = if rows.is_empty() { None } else { pages.pop_last() };
+        for (place, page) in core::mem::take(&mut pages) {
+            transaction.put(Table::Blocks, &key_of(place), &page.encode())?;
         }
-        match (held, &after) {
-            (held, Some(_)) => pages.extend(held),
-            (_, None) => return Ok(()),
+        pages.extend(held);
+        match rows.last() {
+            Some((last, _)) => after = Some(last.to_vec()),
+            None => return Ok(()),
         }
     }
 }

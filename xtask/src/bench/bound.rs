@@ -11,7 +11,10 @@ pub(crate) fn seconds(kind: &Kind, limits: &Limits) -> f64 {
         Kind::Append { size, batch, .. } => cost.leaf(size) + cost.write(size) + cost.commit() / float(batch),
         Kind::Get { size, .. } => cost.read(size),
         Kind::Open { .. } => 2.0 * cost.read(1024),
-        Kind::Replicate { size, .. } => cost.serve(size).max(cost.fetch(size)),
+        // Over UDX the datagrams come on top.
+        Kind::Replicate { size, .. } | Kind::Swarm { size, .. } | Kind::Pass { size, .. } => {
+            cost.serve(size).max(cost.fetch(size))
+        }
         // The machine has two cores, and all processes share them.
         Kind::FanOut { size, .. } => (cost.serve(size) + cost.fetch(size)) / 2.0,
         Kind::Live { .. } => (cost.ping() / 2.0 + cost.leaf(64) + cost.commit() + cost.verify()) * 1000.0,

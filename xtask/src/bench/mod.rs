@@ -4,9 +4,13 @@ mod bound;
 mod browser;
 mod job;
 mod limits;
+mod pairs;
+mod play;
 mod run;
+mod solo;
 mod stores;
 mod table;
+mod testnet;
 mod workload;
 
 pub(crate) use browser::run as run_browser;

@@ -3,12 +3,13 @@
 use super::bound;
 use super::job::Side;
 use super::limits::Limits;
-use super::workload::{Measured, Workload};
+use super::workload::{Kind, Measured, Workload};
 use serde_json::{Map, Value, json};
 
 /// One row's runs: who wrote, who read, and what came of it.
 pub(crate) struct Row {
     pub(crate) workload: Workload,
+    pub(crate) kind: Kind,
     pub(crate) runs: Vec<(Side, Side, Vec<Measured>)>,
 }
 
@@ -49,12 +50,23 @@ impl Row {
     /// How many times as long as the machine's limits force an operation takes us.
     fn distance(&self, limits: &Limits) -> Option<f64> {
         let each = 1.0 / self.rates(Side::Ours, Side::Ours)?.median;
-        Some(each / bound::seconds(&self.workload.kind, limits))
+        Some(each / bound::seconds(&self.kind, limits))
     }
 
     fn most_memory(&self, side: Side) -> f64 {
         let of_side = self.runs.iter().filter(|(from, to, _)| (*from, *to) == (side, side));
         of_side.flat_map(|(.., runs)| runs).map(|run| run.usage.memory).fold(0.0, f64::max)
+    }
+
+    /// A figure of the runs of one stack alone.
+    fn figure(&self, side: Side, name: &str) -> Option<Spread> {
+        let (.., runs) = self.runs.iter().find(|(from, to, _)| (*from, *to) == (side, side))?;
+        let of = |run: &Measured| match name {
+            "rss_mb" => Some(run.usage.memory),
+            "ms" => Some(run.seconds / run.operations * 1000.0),
+            _ => run.more.iter().find(|(of, _)| *of == name).map(|(_, figure)| *figure),
+        };
+        Some(Spread::of(&runs.iter().filter_map(of).collect::<Vec<_>>()))
     }
 
     fn cpu(&self, side: Side) -> Option<f64> {
@@ -80,7 +92,7 @@ pub(crate) fn print(rows: &[Row], limits: &Limits) {
             rate(Side::Ours),
             rate(Side::Npm),
             number(row.ratio()),
-            row.workload.goal,
+            number(row.workload.goal),
             number(row.distance(limits)),
             number(row.cpu(Side::Ours)),
             number(row.cpu(Side::Npm)),
@@ -88,6 +100,7 @@ pub(crate) fn print(rows: &[Row], limits: &Limits) {
             short(row.most_memory(Side::Npm)),
         );
     }
+    print_most(rows);
     print_mixed(rows);
     println!("\n| limit of this machine | bytes | per s | MB/s |");
     println!("| --- | --- | --- | --- |");
@@ -97,6 +110,24 @@ pub(crate) fn print(rows: &[Row], limits: &Limits) {
         let sized = !matches!(limit, "sign" | "verify" | "pingpong");
         let bytes = if sized { short(spread.median * super::workload::float(size) / 1e6) } else { String::new() };
         println!("| {limit} | {size} | {} | {bytes} |", spread.shown());
+    }
+}
+
+/// Figures that have a goal of their own: milliseconds and megabytes, the smaller the better.
+fn print_most(rows: &[Row]) {
+    println!("\n| workload | figure | ours | npm | at most |");
+    println!("| --- | --- | --- | --- | --- |");
+    for row in rows {
+        for (figure, most) in row.workload.most {
+            let shown = |side| row.figure(side, figure).map_or(String::new(), |spread| spread.shown());
+            println!(
+                "| {}: {} | {figure} | {} | {} | {most} |",
+                row.workload.name,
+                row.workload.what,
+                shown(Side::Ours),
+                shown(Side::Npm),
+            );
+        }
     }
 }
 
@@ -128,11 +159,11 @@ fn print_mixed(rows: &[Row]) {
 }
 
 /// One run as a JSON line.
-pub(crate) fn line(workload: &Workload, sides: (Side, Side), round: usize, run: &Measured) -> Value {
+pub(crate) fn line(workload: &Workload, kind: &Kind, sides: (Side, Side), round: usize, run: &Measured) -> Value {
     let mut fields = Map::new();
     fields.extend(run.more.iter().map(|(name, figure)| ((*name).to_owned(), json!(figure))));
     json!({
-        "workload": workload.name, "what": workload.what, "parameters": format!("{:?}", workload.kind),
+        "workload": workload.name, "what": workload.what, "parameters": format!("{kind:?}"),
         "writer": sides.0.name(), "reader": sides.1.name(), "round": round,
         "operations": run.operations, "seconds": run.seconds, "per_s": run.operations / run.seconds,
         "cpu_s": run.usage.cpu, "rss_peak_mb": run.usage.memory, "digest": run.digest, "more": fields,

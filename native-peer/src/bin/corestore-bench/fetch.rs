@@ -4,6 +4,7 @@ use crate::counted::{Counted, Passed};
 use crate::data::{check, sample};
 use crate::follow;
 use crate::job::{Failure, Job, each, tree_hash};
+use crate::passing;
 use clap::Args;
 use corestore_peer::{CoreEvent, CoreKey, Corestore, GetOptions, Hypercore, Options, Role, keys};
 use serde_json::json;
@@ -18,26 +19,29 @@ pub(crate) struct FetchArguments {
     storage: PathBuf,
     /// The writer's `host:port`.
     #[arg(long)]
-    connect: String,
+    pub(crate) connect: String,
     #[arg(long, value_parser = keys::parse_core_key)]
     key: Option<CoreKey>,
     /// Blocks in the core.
     #[arg(long, default_value_t = 0)]
-    length: u64,
+    pub(crate) length: u64,
     /// Bytes.
     #[arg(long, default_value_t = 1024)]
-    block_size: usize,
+    pub(crate) block_size: usize,
     /// So many random blocks instead of all.
     #[arg(long, default_value_t = 0)]
     sparse: u64,
+    /// Every block at random, each dropped again once it is checked.
+    #[arg(long, conflicts_with = "sparse")]
+    passing: bool,
     /// Gets at a time.
     #[arg(long, default_value_t = 64)]
-    inflight: usize,
+    pub(crate) inflight: usize,
     /// So many blocks as they are appended.
     #[arg(long, default_value_t = 0)]
     live: u64,
     #[arg(long, default_value_t = 1)]
-    seed: u32,
+    pub(crate) seed: u32,
     /// Block 0 of each core whose key this JSON file lists.
     #[arg(long)]
     many: Option<PathBuf>,
@@ -52,6 +56,9 @@ pub(crate) async fn run(arguments: FetchArguments, job: Job) -> Result<(), Failu
     if arguments.live > 0 {
         let expected = (arguments.live, arguments.block_size);
         return follow::run(&store, &core, &arguments.connect, expected, job).await;
+    }
+    if arguments.passing {
+        return passing::run(&store, &core, &arguments, job).await;
     }
     job.ready(json!({})).await?;
 
@@ -76,7 +83,7 @@ pub(crate) async fn run(arguments: FetchArguments, job: Job) -> Result<(), Failu
     job.result(result).await
 }
 
-async fn dial(store: &Corestore, address: &str) -> Result<Arc<Passed>, Failure> {
+pub(crate) async fn dial(store: &Corestore, address: &str) -> Result<Arc<Passed>, Failure> {
     let stream = Counted::connect(address).await?;
     let passed = stream.passed();
     store.replicate(stream, Role::Initiator)?;

@@ -15,9 +15,12 @@ mod follow;
 mod job;
 mod limit;
 mod many;
+mod passing;
 mod proofs;
 mod read;
 mod serve;
+mod simulated;
+mod swarm;
 
 use clap::{Parser, Subcommand};
 use job::{Failure, Job};
@@ -41,6 +44,8 @@ enum Command {
     Serve(serve::ServeArguments),
     /// Fetch from a peer into an empty store.
     Fetch(fetch::FetchArguments),
+    /// Serve or fetch a core through a swarm on a private DHT.
+    Swarm(swarm::SwarmArguments),
     /// Create or reopen many named cores.
     Many(many::ManyArguments),
     /// Make, check and store proofs of a stored core; seek, clear and truncate it.
@@ -68,6 +73,7 @@ async fn run(command: Command, job: Job) -> Result<(), Failure> {
         Command::Read(arguments) => read::run(arguments, job).await,
         Command::Serve(arguments) => serve::run(arguments, job).await,
         Command::Fetch(arguments) => fetch::run(arguments, job).await,
+        Command::Swarm(arguments) => swarm::run(arguments, job).await,
         Command::Many(arguments) => many::run(arguments, job).await,
         Command::Proofs(arguments) => proofs::run(arguments, job).await,
         Command::Limit(arguments) => limit::run(arguments, job).await,

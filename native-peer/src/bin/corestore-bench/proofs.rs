@@ -116,19 +116,20 @@ impl Run<'_> {
         let request = ProofRequest { upgrade: Some(upgrade), ..ProofRequest::default() };
         clone.apply_proof(&self.core.proof(request).await?).await?;
         self.start().await?;
-        let (mut spent, mut paused) = (Duration::ZERO, Duration::ZERO);
+        let (mut spent, mut paused, mut worked) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
         for index in &self.list {
             let making = Instant::now();
             let proof = self.core.proof(block_request(*index, clone.missing_nodes(*index))).await?;
             paused += making.elapsed();
-            let storing = Instant::now();
+            let (storing, working) = (Instant::now(), processor_time());
             clone.apply_proof(&proof).await?;
             spent += storing.elapsed();
+            worked += processor_time().saturating_sub(working);
         }
         for index in &self.list {
             check(&clone.get(*index).await?, *index, self.arguments.block_size)?;
         }
-        Ok(self.each_done(spent, json!({ "paused_s": paused.as_secs_f64() })))
+        Ok(self.each_done(spent, json!({ "paused_s": paused.as_secs_f64(), "cpu_s": worked.as_secs_f64() })))
     }
 
     async fn seek(&self) -> Result<Done, Failure> {
@@ -201,6 +202,12 @@ impl Run<'_> {
         let manifest = self.core.manifest().ok_or("the core has no manifest")?;
         Ok(store.get(CoreOptions::manifest(manifest, None)).await?)
     }
+}
+
+/// What all threads of this process worked so far.
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 fn block_request(index: u64, nodes: u64) -> ProofRequest {

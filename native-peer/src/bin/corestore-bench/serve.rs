@@ -3,6 +3,7 @@
 use crate::data::block;
 use crate::follow::monotonic_nanoseconds;
 use crate::job::{Failure, Job, emit, tree_hash};
+use crate::simulated;
 use clap::Args;
 use corestore_peer::{Corestore, Hypercore, Options};
 use serde_json::json;
@@ -22,14 +23,22 @@ pub(crate) struct ServeArguments {
     /// Bytes.
     #[arg(long, default_value_t = 1024)]
     block_size: usize,
+    /// Serve so many blocks that no disk holds: they are made when they are read.
+    #[arg(long, default_value_t = 0)]
+    simulated: u64,
     /// Cores `core-0`, `core-1`, … to open.
     #[arg(long, default_value_t = 0)]
     many: u64,
 }
 
 pub(crate) async fn run(arguments: ServeArguments, job: Job) -> Result<(), Failure> {
-    let store = Corestore::open(&arguments.storage, Options::default()).await?;
-    let core = store.get("log").await?;
+    let (store, core) = if arguments.simulated > 0 {
+        simulated::open(&arguments.storage, arguments.simulated, arguments.block_size).await?
+    } else {
+        let store = Corestore::open(&arguments.storage, Options::default()).await?;
+        let core = store.get("log").await?;
+        (store, core)
+    };
     let mut open = Vec::new();
     for index in 0..arguments.many {
         open.push(store.get(format!("core-{index}")).await?);

@@ -77,7 +77,7 @@ impl Item for PlacedBlock {
         writer.u8(within(self.index));
         writer.u32(self.place.segment);
         writer.u64(self.place.offset);
-        writer.u32(self.place.length);
+        writer.u32(self.place.form());
         writer.u32(self.place.crc);
     }
 
@@ -85,8 +85,8 @@ impl Item for PlacedBlock {
         let mut reader = Reader::new(bytes);
         let index = index(reader.u8("index").ok()?, page);
         let (segment, offset) = (reader.u32("segment").ok()?, reader.u64("offset").ok()?);
-        let (length, crc) = (reader.u32("length").ok()?, reader.u32("checksum").ok()?);
-        Some(Self { index, place: Place { segment, offset, length, crc } })
+        let (form, crc) = (reader.u32("length").ok()?, reader.u32("checksum").ok()?);
+        Some(Self { index, place: Place::of(segment, offset, form, crc) })
     }
 }
 

@@ -77,7 +77,7 @@ mod tests {
     }
 
     fn place(segment: u32, offset: u64, length: u32) -> Place {
-        Place { segment, offset, length, crc: 0 }
+        Place { segment, offset, length, masked: false, crc: 0 }
     }
 
     #[test]

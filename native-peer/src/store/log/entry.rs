@@ -1,5 +1,6 @@
 //! One entry of the log: a header, the batch's operations, and the blocks' bytes.
 
+use super::mask;
 use crate::store::fault::Fault;
 use crate::store::units::{len64, to_usize};
 use bytes::Bytes;
@@ -15,7 +16,21 @@ pub(in crate::store) struct Place {
     pub(in crate::store) segment: u32,
     pub(in crate::store) offset: u64,
     pub(in crate::store) length: u32,
+    /// Whether the log holds the bytes masked.
+    pub(in crate::store) masked: bool,
+    /// Of the bytes as the log holds them.
     pub(in crate::store) crc: u32,
+}
+
+impl Place {
+    /// Length and mask as files hold them.
+    pub(in crate::store) fn form(&self) -> u32 {
+        if self.masked { self.length | MASKED } else { self.length }
+    }
+
+    pub(in crate::store) fn of(segment: u32, offset: u64, form: u32, crc: u32) -> Self {
+        Self { segment, offset, length: form & !MASKED, masked: form & MASKED != 0, crc }
+    }
 }
 
 /// A change as the log holds it: as [`WriteOp`], with places instead of blocks.
@@ -64,6 +79,7 @@ pub(in crate::store) fn encode(ops: Vec<WriteOp>, sequence: u64) -> Result<Encod
     let size = len64(writer.as_slice().len()).saturating_add(encoded.data_bytes);
     (size..size.next_multiple_of(ALIGNMENT)).for_each(|_| writer.u8(NOTHING));
     encoded.head = writer.into_vec();
+    mask::flip(encoded.head.get_mut(HEADER_BYTES..).unwrap_or_default());
     let ops = encoded.head.get(HEADER_BYTES..).unwrap_or_default();
     let header = Header {
         sequence,
@@ -101,9 +117,8 @@ fn encode_op(op: WriteOp, writer: &mut Writer, encoded: &mut Encoded) -> Result<
             writer.u32(core.0);
             writer.u64(start);
             writer.count(blocks.len());
-            let places: Result<Vec<Place>, Fault> = blocks.iter().map(|block| encoded.put(block, writer)).collect();
-            encoded.data.extend(blocks);
-            LogOp::PutBlocks { core, start, places: places? }
+            let places = blocks.into_iter().map(|block| encoded.put(block, writer)).collect::<Result<_, _>>()?;
+            LogOp::PutBlocks { core, start, places }
         }
         WriteOp::DeleteBlocks { core, range } => {
             encode_range(DELETE_BLOCKS, core, &range, writer);
@@ -135,12 +150,21 @@ fn encode_range(kind: u8, core: CoreSlot, range: &Range<u64>, writer: &mut Write
 }
 
 impl Encoded {
-    fn put(&mut self, block: &Bytes, writer: &mut Writer) -> Result<Place, Fault> {
-        let length = u32::try_from(block.len()).map_err(|_| Fault::Full)?;
-        let place = Place { segment: 0, offset: self.data_bytes, length, crc: crc32c::crc32c(block) };
-        writer.u32(place.length);
+    fn put(&mut self, block: Bytes, writer: &mut Writer) -> Result<Place, Fault> {
+        let length = u32::try_from(block.len()).ok().filter(|length| length & MASKED == 0).ok_or(Fault::Full)?;
+        let masked = mask::is_needed(&block);
+        let block = if masked {
+            let mut bytes = block.to_vec();
+            mask::flip(&mut bytes);
+            Bytes::from(bytes)
+        } else {
+            block
+        };
+        let place = Place { segment: 0, offset: self.data_bytes, length, masked, crc: crc32c::crc32c(&block) };
+        writer.u32(place.form());
         writer.u32(place.crc);
         self.data_bytes = self.data_bytes.saturating_add(u64::from(length));
+        self.data.push(block);
         Ok(place)
     }
 
@@ -205,7 +229,9 @@ impl Header {
 
 /// Reads an entry's operations; its blocks lie in `segment` from `data` on.
 pub(in crate::store) fn decode(bytes: &[u8], segment: u32, data: u64) -> Result<Vec<LogOp>, DecodeError> {
-    let mut reader = Reader::new(bytes);
+    let mut bytes = bytes.to_vec();
+    mask::flip(&mut bytes);
+    let mut reader = Reader::new(&bytes);
     let mut next = data;
     let mut ops = Vec::new();
     while !reader.is_empty() {
@@ -249,9 +275,9 @@ fn range(reader: &mut Reader<'_>) -> Result<Range<u64>, DecodeError> {
 }
 
 fn place(reader: &mut Reader<'_>, segment: u32, next: &mut u64) -> Result<Place, DecodeError> {
-    let (length, crc) = (reader.u32("entry: block length")?, reader.u32("entry: block checksum")?);
-    let place = Place { segment, offset: *next, length, crc };
-    *next = next.saturating_add(u64::from(length));
+    let (form, crc) = (reader.u32("entry: block length")?, reader.u32("entry: block checksum")?);
+    let place = Place::of(segment, *next, form, crc);
+    *next = next.saturating_add(u64::from(place.length));
     Ok(place)
 }
 
@@ -279,8 +305,10 @@ pub(in crate::store) fn damaged_block(ops: &[LogOp], at: u64, data: &[u8]) -> Op
 
 /// Bytes of an entry's header.
 pub(in crate::store) const HEADER_BYTES: usize = 32;
-/// "CSE1": first bytes under the header's checksum.
-const MAGIC: u32 = 0x3145_5343;
+/// "CSE2": first bytes under the header's checksum.
+const MAGIC: u32 = 0x3245_5343;
+/// Set in a block's length where the log holds the block masked.
+const MASKED: u32 = 1 << 31;
 
 const PUT_RECORD: u8 = 0;
 const DELETE_RECORD: u8 = 1;
@@ -325,7 +353,7 @@ mod tests {
         assert_eq!(damaged_block(&encoded.ops, data, b"ab"), None);
         assert_eq!(damaged_block(&encoded.ops, data, b"aB"), Some((data, 2)));
         assert!(encoded.size().is_multiple_of(ALIGNMENT));
-        let filled = bytes.iter().rev().take_while(|byte| **byte == NOTHING).count();
+        let filled = bytes.iter().rev().take_while(|byte| **byte == NOTHING ^ 0x5c).count();
         for end in 0..bytes.len() - filled {
             assert_ne!(decode(&bytes[..end], 4, data).ok(), Some(encoded.ops.clone()));
         }

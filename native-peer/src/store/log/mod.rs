@@ -2,6 +2,7 @@
 
 mod ahead;
 pub(super) mod entry;
+pub(super) mod mask;
 mod replay;
 pub(super) mod segment;
 pub(super) mod window;

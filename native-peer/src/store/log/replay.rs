@@ -104,7 +104,7 @@ fn check_segment(replay: &Replay<'_>, at: LogPosition, window: &mut Window) -> R
         // A power cut took the end of the segment before.
         Ok(first) if begins && first != at.sequence => Ok(Stop::Torn),
         Ok(_) => Ok(Stop::Whole),
-        Err(_) if begins && never_written(window, 0, len64(segment::HEADER_BYTES)).map_err(io)? => Ok(Stop::Torn),
+        Err(_) if begins && never_written(window, 0, 0, len64(segment::HEADER_BYTES)).map_err(io)? => Ok(Stop::Torn),
         Err(fault) => Err(fault),
     }
 }
@@ -121,7 +121,7 @@ fn next_entry(window: &mut Window, at: LogPosition) -> Result<Next, Fault> {
     let Some(header) = Header::from_bytes(bytes) else {
         let doubt =
             Doubt { offset: at.offset, length: len64(HEADER_BYTES), what: "an entry's header fails its checksum" };
-        return doubt.settle(window, &name);
+        return doubt.settle(window, at.offset, &name);
     };
     if header.sequence != at.sequence {
         return Err(Fault::damaged(&name, at.offset, "an entry is out of order"));
@@ -129,7 +129,7 @@ fn next_entry(window: &mut Window, at: LogPosition) -> Result<Next, Fault> {
     let Some(bytes) = window.get(at.offset, header.size()).map_err(io)? else { return Ok(Next::Torn) };
     match whole_entry(bytes, &header, at) {
         Ok(ops) => Ok(Next::Entry(ops, header.size())),
-        Err(doubt) => doubt.settle(window, &name),
+        Err(doubt) => doubt.settle(window, at.offset, &name),
     }
 }
 
@@ -142,9 +142,9 @@ struct Doubt {
 
 impl Doubt {
     /// Never written to the end, or damaged since?
-    fn settle(self, window: &mut Window, name: &str) -> Result<Next, Fault> {
-        let torn =
-            never_written(window, self.offset, self.length).map_err(|error| Fault::read(name, self.offset, error))?;
+    fn settle(self, window: &mut Window, entry: u64, name: &str) -> Result<Next, Fault> {
+        let torn = never_written(window, entry, self.offset, self.length);
+        let torn = torn.map_err(|error| Fault::read(name, self.offset, error))?;
         if torn { Ok(Next::Torn) } else { Err(Fault::damaged(name, self.offset, self.what)) }
     }
 }
@@ -170,22 +170,24 @@ fn whole_entry(bytes: &[u8], header: &Header, at: LogPosition) -> Result<Vec<Log
     }
 }
 
-/// True when some disk sector that the `length` bytes at `offset` share is all zeros from there on, as a sector that
-/// never reached the disk reads. Fewer zeros than [`ALIGNMENT`] occur in what was written, too.
-fn never_written(window: &mut Window, offset: u64, length: u64) -> Result<bool, std::io::Error> {
+/// True when some disk sector that the `length` bytes at `offset` share is all zeros from the entry's begin on, as a
+/// sector that never reached the disk reads. What was written has no [`ALIGNMENT`] zeros in a row.
+fn never_written(window: &mut Window, entry: u64, offset: u64, length: u64) -> Result<bool, std::io::Error> {
     let end = offset.saturating_add(length).min(window.size());
-    let mut from = offset;
-    while from < end {
-        let next = from.saturating_add(1).next_multiple_of(SECTOR_BYTES);
-        let until = next.min(window.size());
+    let mut sector = offset / SECTOR_BYTES;
+    loop {
+        let from = sector.saturating_mul(SECTOR_BYTES).max(entry);
+        sector = sector.saturating_add(1);
+        let until = sector.saturating_mul(SECTOR_BYTES).min(window.size());
+        if from >= end {
+            return Ok(false);
+        }
         let count = until.saturating_sub(from);
         let zeros = window.get(from, count)?.is_some_and(|piece| piece.iter().all(|byte| *byte == 0));
-        if zeros && (count >= ALIGNMENT || until == window.size()) {
+        if zeros && count >= ALIGNMENT {
             return Ok(true);
         }
-        from = next;
     }
-    Ok(false)
 }
 
 const SECTOR_BYTES: u64 = 512;

@@ -26,6 +26,11 @@ impl AdaptiveTimeout {
         Self { known: BTreeMap::new(), order: VecDeque::new(), capacity, fallback, bounds }
     }
 
+    /// Addresses known.
+    pub(super) fn len(&self) -> usize {
+        self.order.len()
+    }
+
     /// Takes the round trip of a request that was sent once: of one sent twice it is not known which was answered.
     pub(super) fn sample(&mut self, now: Instant, address: SocketAddrV4, took: Duration) {
         if let Some(known) = self.known.get_mut(&address) {

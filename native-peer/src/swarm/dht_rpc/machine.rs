@@ -283,6 +283,19 @@ impl DhtRpc {
         if self.firewalled { SocketId::CLIENT } else { SocketId::SERVER }
     }
 
+    /// Entries of all its tables: what its memory grows with.
+    pub fn entries(&self) -> usize {
+        let own = [
+            self.requests.len(),
+            self.queries.len(),
+            self.adaptive.len(),
+            self.samplers.len(),
+            self.delayed.len(),
+            self.outputs.len(),
+        ];
+        own.into_iter().fold(self.nodes.len(), usize::saturating_add)
+    }
+
     /// Counters.
     pub fn stats(&self) -> Stats {
         self.stats

@@ -1,13 +1,10 @@
 //! What goes into a node and comes out of it.
 
+pub use crate::swarm::udx::SocketId;
 use bytes::Bytes;
 use corestore_core::crypto::Hash;
 use corestore_core::time::Duration;
 use std::net::SocketAddrV4;
-
-/// A UDP socket of the driver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SocketId(pub u32);
 
 impl SocketId {
     /// The socket bound to the node's own port: open nodes speak from it.

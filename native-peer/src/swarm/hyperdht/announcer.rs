@@ -32,17 +32,14 @@ pub(super) struct Announcer {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum AnnouncerRequest {
     Announce,
-    Ping,
+    /// Of this node.
+    Ping(SocketAddrV4),
 }
 
 impl Announcer {
     /// True when the node passes messages on to us.
     pub(super) fn is_relay(&self, node: &SocketAddrV4) -> bool {
         self.rounds.iter().any(|round| round.contains(node))
-    }
-
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.next_ping
     }
 
     fn await_one(&mut self) {
@@ -99,7 +96,12 @@ impl HyperDht {
     ) {
         match what {
             AnnouncerRequest::Announce => self.announce_answered(now, id, reply),
-            AnnouncerRequest::Ping => self.relay_pinged(now, id, reply.is_some()),
+            AnnouncerRequest::Ping(node) => {
+                if reply.is_some() {
+                    self.relay_heard(now, node);
+                }
+                self.relay_pinged(now, id, reply.is_some());
+            }
         }
     }
 
@@ -124,6 +126,7 @@ impl HyperDht {
         let relays = announcer.relays.len();
         announcer.pings_left = self.config.relay_pings;
         announcer.next_ping = Some(now.after(interval));
+        self.pings_due.insert((now.after(interval), id));
         let [_, last, current] = &announcer.rounds;
         let left: Vec<SocketAddrV4> = last.difference(current).copied().collect();
         let identity = server.identity.clone();
@@ -132,19 +135,44 @@ impl HyperDht {
     }
 
     /// Asks the relaying nodes whether they are there.
-    pub(super) fn ping_relays(&mut self, now: Instant, id: ServerId) {
+    fn ping_relays(&mut self, now: Instant, id: ServerId) {
         let Some(server) = self.servers.get_mut(&id) else { return };
         let announcer = &mut server.announcer;
         announcer.next_ping = None;
         announcer.pings_left = announcer.pings_left.saturating_sub(1);
         let nodes: Vec<SocketAddrV4> = announcer.current().iter().copied().collect();
-        (announcer.pinging, announcer.alive) = (nodes.len(), 0);
         if nodes.is_empty() || announcer.pings_left == 0 {
             return self.announce_server(now, id);
         }
-        for node in nodes {
+        // Another server of ours asked some of them just now.
+        let interval = self.config.relay_ping_interval;
+        let heard = |node: &SocketAddrV4| self.heard.get(node).is_some_and(|at| now.since(*at) < interval);
+        let (alive, silent): (Vec<_>, Vec<_>) = nodes.into_iter().partition(heard);
+        (announcer.pinging, announcer.alive) = (silent.len().saturating_add(1), alive.len().saturating_sub(1));
+        for node in silent {
             let request = self.rpc.ping(now, node, None, PING_RETRIES);
-            self.requests.insert(request, RequestFor::Announcer(id, AnnouncerRequest::Ping));
+            self.requests.insert(request, RequestFor::Announcer(id, AnnouncerRequest::Ping(node)));
+        }
+        self.relay_pinged(now, id, !alive.is_empty());
+    }
+
+    fn relay_heard(&mut self, now: Instant, node: SocketAddrV4) {
+        if self.heard.len() >= MAX_HEARD {
+            let interval = self.config.relay_ping_interval;
+            self.heard.retain(|_, at| now.since(*at) < interval);
+        }
+        if self.heard.len() < MAX_HEARD {
+            self.heard.insert(node, now);
+        }
+    }
+
+    /// Asks the relaying nodes of those servers whose time it is.
+    pub(super) fn handle_pings(&mut self, now: Instant) {
+        while let Some((at, id)) = self.pings_due.first().copied().filter(|(at, _)| *at <= now) {
+            self.pings_due.remove(&(at, id));
+            if self.servers.get(&id).is_some_and(|server| server.announcer.next_ping == Some(at)) {
+                self.ping_relays(now, id);
+            }
         }
     }
 
@@ -161,6 +189,7 @@ impl HyperDht {
             self.announce_server(now, id);
         } else {
             announcer.next_ping = Some(now.after(interval));
+            self.pings_due.insert((now.after(interval), id));
         }
     }
 
@@ -194,3 +223,5 @@ impl HyperDht {
 /// Nodes a server is announced at.
 const RELAYS: usize = 3;
 const PING_RETRIES: u32 = 3;
+/// Nodes whose last sign of life is remembered.
+const MAX_HEARD: usize = 4096;

@@ -1,77 +1,65 @@
 //! A map that forgets: what was not written for one or two spans goes, and so does the older half when it is full
 //! (`xache`, `record-cache`).
 
+use super::spans::Spans;
 use corestore_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
 
 /// Entries in two generations; a new one begins after a span, or when the present one is full.
 #[derive(Debug)]
 pub(super) struct Generations<K, V> {
-    fresh: BTreeMap<K, V>,
-    stale: BTreeMap<K, V>,
-    fresh_weight: usize,
+    spans: Spans<Generation<K, V>>,
     /// Of one generation.
     max_weight: usize,
     max_count: usize,
-    span: Duration,
-    turns_at: Instant,
+}
+
+#[derive(Debug)]
+struct Generation<K, V> {
+    entries: BTreeMap<K, V>,
+    weight: usize,
+}
+
+impl<K, V> Default for Generation<K, V> {
+    fn default() -> Self {
+        Self { entries: BTreeMap::new(), weight: 0 }
+    }
 }
 
 impl<K: Ord + Clone, V> Generations<K, V> {
     /// Keeps up to `max_count` entries of `max_weight` together, for two thirds to four thirds of `age`.
     pub(super) fn new(now: Instant, max_count: usize, max_weight: usize, age: Duration) -> Self {
-        let span = age.saturating_mul(2) / 3;
-        Self {
-            fresh: BTreeMap::new(),
-            stale: BTreeMap::new(),
-            fresh_weight: 0,
-            max_weight: max_weight / 2,
-            max_count: (max_count / 2).max(1),
-            span,
-            turns_at: now.after(span),
-        }
+        Self { spans: Spans::new(now, age), max_weight: max_weight / 2, max_count: (max_count / 2).max(1) }
     }
 
     pub(super) fn get(&self, key: &K) -> Option<&V> {
-        self.fresh.get(key).or_else(|| self.stale.get(key))
+        self.spans.fresh.entries.get(key).or_else(|| self.spans.stale.entries.get(key))
     }
 
     /// Puts an entry, which weighs `weight`.
     pub(super) fn insert(&mut self, now: Instant, key: K, value: V, weight: usize) {
-        self.turn_if_due(now);
-        self.stale.remove(&key);
-        if self.fresh.len() >= self.max_count || self.fresh_weight.saturating_add(weight) > self.max_weight {
-            self.turn(now);
+        self.spans.turn_if_due(now);
+        self.spans.stale.entries.remove(&key);
+        let fresh = &self.spans.fresh;
+        if fresh.entries.len() >= self.max_count || fresh.weight.saturating_add(weight) > self.max_weight {
+            self.spans.turn(now);
         }
-        self.fresh_weight = self.fresh_weight.saturating_add(weight);
-        self.fresh.insert(key, value);
+        self.spans.fresh.weight = self.spans.fresh.weight.saturating_add(weight);
+        self.spans.fresh.entries.insert(key, value);
     }
 
     pub(super) fn remove(&mut self, key: &K) -> Option<V> {
-        let stale = self.stale.remove(key);
-        self.fresh.remove(key).or(stale)
+        let stale = self.spans.stale.entries.remove(key);
+        self.spans.fresh.entries.remove(key).or(stale)
     }
 
     /// Forgets what is too old.
     pub(super) fn turn_if_due(&mut self, now: Instant) {
-        if now >= self.turns_at {
-            let idle = now.since(self.turns_at) >= self.span;
-            self.turn(now);
-            if idle {
-                self.turn(now);
-            }
-        }
+        self.spans.turn_if_due(now);
     }
 
-    fn turn(&mut self, now: Instant) {
-        self.stale = std::mem::take(&mut self.fresh);
-        self.fresh_weight = 0;
-        self.turns_at = now.after(self.span);
-    }
-
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.fresh.len().saturating_add(self.stale.len())
+        self.spans.fresh.entries.len().saturating_add(self.spans.stale.entries.len())
     }
 }
 

@@ -34,6 +34,10 @@ pub struct HyperDht {
     pub(super) router: Router,
     pub(super) store: Option<Store>,
     pub(super) servers: BTreeMap<ServerId, Server>,
+    /// When the relaying nodes of a server are to be asked; some of it may be old.
+    pub(super) pings_due: BTreeSet<(Instant, ServerId)>,
+    /// When relaying nodes were heard last.
+    pub(super) heard: BTreeMap<SocketAddrV4, Instant>,
     pub(super) incoming: BTreeMap<ConnectionId, Incoming>,
     /// Calls by the hash of the caller's message.
     pub(super) handshakes: BTreeMap<Hash, ConnectionId>,
@@ -98,6 +102,8 @@ impl HyperDht {
             router: Router::new(now, &config),
             store: None,
             servers: BTreeMap::new(),
+            pings_due: BTreeSet::new(),
+            heard: BTreeMap::new(),
             incoming: BTreeMap::new(),
             handshakes: BTreeMap::new(),
             handshake_budget: Budget::new(now, config.max_handshakes),
@@ -136,8 +142,7 @@ impl HyperDht {
         self.store.iter_mut().for_each(|store| store.handle_time(now));
         self.rpc.handle_deadline(now);
         self.pump(now);
-        let pings = self.servers.iter().filter(|(_, server)| server.announcer.deadline().is_some_and(|at| at <= now));
-        pings.map(|(id, _)| *id).collect::<Vec<_>>().into_iter().for_each(|id| self.ping_relays(now, id));
+        self.handle_pings(now);
         let due = self.connects.iter().filter(|(_, connect)| Self::connect_deadline(connect) <= now);
         due.map(|(id, _)| *id).collect::<Vec<_>>().into_iter().for_each(|id| self.handle_connect(now, id));
         self.handle_punchers(now);
@@ -148,7 +153,7 @@ impl HyperDht {
     /// When [`HyperDht::handle_deadline`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
         let node = self.rpc.deadline()?;
-        let servers = self.servers.values().filter_map(|server| server.announcer.deadline());
+        let servers = self.pings_due.first().map(|(at, _)| *at).into_iter();
         let connects = self.connects.values().map(Self::connect_deadline);
         let incoming = self.incoming.values().map(|incoming| incoming.expires);
         let connecting = self.connects.values().filter_map(|connect| connect.puncher.as_ref());
@@ -202,6 +207,28 @@ impl HyperDht {
     /// The node of the DHT below.
     pub fn node(&self) -> &DhtRpc {
         &self.rpc
+    }
+
+    /// Entries of all its tables: what its memory grows with.
+    pub fn entries(&self) -> usize {
+        let own = [
+            self.operations.len(),
+            self.queries.len(),
+            self.requests.len(),
+            self.router.len(),
+            self.store.as_ref().map_or(0, Store::len),
+            self.servers.len(),
+            self.pings_due.len(),
+            self.heard.len(),
+            self.incoming.len(),
+            self.handshakes.len(),
+            self.connects.len(),
+            self.unsigned.len(),
+            self.streams.len(),
+            self.sockets.len(),
+            self.outputs.len(),
+        ];
+        own.into_iter().fold(self.rpc.entries(), usize::saturating_add)
     }
 
     /// Counters of connections.

@@ -18,6 +18,7 @@ mod punching;
 mod records;
 mod router;
 mod server;
+mod spans;
 mod stats;
 mod store;
 mod storing;

@@ -1,5 +1,6 @@
 //! Announcements by target, in two generations (`record-cache/index.js`).
 
+use super::spans::Spans;
 use corestore_core::crypto::{Hash, PublicKey};
 use corestore_core::dht::PeerRecord;
 use corestore_core::entropy::Entropy;
@@ -9,12 +10,9 @@ use std::collections::BTreeMap;
 /// Who is announced under which target.
 #[derive(Debug)]
 pub(super) struct Records {
-    fresh: Generation,
-    stale: Generation,
+    spans: Spans<Generation>,
     max_count: usize,
     max_per_target: usize,
-    span: Duration,
-    turns_at: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -52,36 +50,29 @@ impl Generation {
 
 impl Records {
     pub(super) fn new(now: Instant, max_count: usize, max_per_target: usize, age: Duration) -> Self {
-        let span = age.saturating_mul(2) / 3;
-        Self {
-            fresh: Generation::default(),
-            stale: Generation::default(),
-            max_count: (max_count / 2).max(1),
-            max_per_target,
-            span,
-            turns_at: now.after(span),
-        }
+        Self { spans: Spans::new(now, age), max_count: (max_count / 2).max(1), max_per_target }
     }
 
     /// Adds a record, or renews it.
     pub(super) fn add(&mut self, now: Instant, target: &Hash, record: PeerRecord) {
-        self.turn_if_due(now);
+        self.spans.turn_if_due(now);
         self.remove(target, &record.public_key);
-        if self.fresh.count >= self.max_count {
-            self.turn(now);
+        if self.spans.fresh.count >= self.max_count {
+            self.spans.turn(now);
         }
-        self.fresh.add(target, record, self.max_per_target);
+        self.spans.fresh.add(target, record, self.max_per_target);
     }
 
     pub(super) fn remove(&mut self, target: &Hash, key: &PublicKey) {
-        self.fresh.remove(target, key);
-        self.stale.remove(target, key);
+        self.spans.fresh.remove(target, key);
+        self.spans.stale.remove(target, key);
     }
 
     /// Up to `count` records of a target, by chance.
     pub(super) fn pick(&mut self, now: Instant, target: &Hash, count: usize, entropy: &mut Entropy) -> Vec<PeerRecord> {
-        self.turn_if_due(now);
-        let mut places: Vec<&PeerRecord> = self.fresh.of(target).iter().chain(self.stale.of(target)).collect();
+        self.spans.turn_if_due(now);
+        let mut places: Vec<&PeerRecord> =
+            self.spans.fresh.of(target).iter().chain(self.spans.stale.of(target)).collect();
         let mut picked = Vec::new();
         while picked.len() < count && !places.is_empty() {
             let left = u64::try_from(places.len()).unwrap_or(1);
@@ -92,18 +83,11 @@ impl Records {
     }
 
     pub(super) fn turn_if_due(&mut self, now: Instant) {
-        if now >= self.turns_at {
-            let idle = now.since(self.turns_at) >= self.span;
-            self.turn(now);
-            if idle {
-                self.turn(now);
-            }
-        }
+        self.spans.turn_if_due(now);
     }
 
-    fn turn(&mut self, now: Instant) {
-        self.stale = std::mem::take(&mut self.fresh);
-        self.turns_at = now.after(self.span);
+    pub(super) fn len(&self) -> usize {
+        self.spans.fresh.count.saturating_add(self.spans.stale.count)
     }
 }
 
@@ -125,10 +109,10 @@ mod tests {
             let target = Hash([u8::try_from(number % 3).unwrap(); 32]);
             records.add(now, &target, record(number));
         }
-        assert!(records.fresh.count + records.stale.count <= 1000);
-        assert!(records.fresh.of(&Hash([0; 32])).len() <= 100);
-        let count: usize = records.fresh.by_target.values().map(Vec::len).sum();
-        assert_eq!(records.fresh.count, count);
+        assert!(records.spans.fresh.count + records.spans.stale.count <= 1000);
+        assert!(records.spans.fresh.of(&Hash([0; 32])).len() <= 100);
+        let count: usize = records.spans.fresh.by_target.values().map(Vec::len).sum();
+        assert_eq!(records.spans.fresh.count, count);
     }
 
     #[test]

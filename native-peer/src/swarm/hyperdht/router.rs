@@ -86,6 +86,11 @@ impl Router {
         self.routes.get(target)
     }
 
+    /// Entries kept.
+    pub(super) fn len(&self) -> usize {
+        self.routes.len().saturating_add(self.servers.len()).saturating_add(self.passed.len())
+    }
+
     pub(super) fn handle_time(&mut self, now: Instant) {
         self.routes.turn_if_due(now);
         self.passed.turn_if_due(now);

@@ -179,6 +179,12 @@ impl Store {
         fits
     }
 
+    /// Records and values kept.
+    pub(super) fn len(&self) -> usize {
+        let maps = [self.bumps.len(), self.refreshes.len(), self.mutables.len(), self.immutables.len()];
+        maps.into_iter().fold(self.records.len(), usize::saturating_add)
+    }
+
     /// Forgets what is too old.
     pub(super) fn handle_time(&mut self, now: Instant) {
         self.records.turn_if_due(now);

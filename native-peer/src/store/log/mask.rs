@@ -1,0 +1,66 @@
+//! Bytes as the log holds them: without long runs of zeros, so that a disk sector that was never written, which reads as
+//! zeros, is told from one that was damaged later.
+
+/// Whether a block could be part of a run of [`super::entry::ALIGNMENT`] zeros, also together with its neighbours.
+pub(super) fn is_needed(block: &[u8]) -> bool {
+    let zeros = |piece: &[u8]| piece.iter().all(|byte| *byte == 0);
+    match (block.first_chunk::<PIECE>(), block.last_chunk::<PIECE>()) {
+        (Some(first), Some(last)) => {
+            let (pieces, _) = block.as_chunks::<PIECE>();
+            zeros(first) || zeros(last) || pieces.iter().any(|piece| u64::from_le_bytes(*piece) == 0)
+        }
+        _ => !block.is_empty() && zeros(block),
+    }
+}
+
+/// Changes bytes to their masked form, or back.
+pub(in crate::store) fn flip(bytes: &mut [u8]) {
+    bytes.iter_mut().for_each(|byte| *byte ^= MASK);
+}
+
+/// Bytes looked at together: a run of zeros that none of them shows is shorter than two.
+const PIECE: usize = 8;
+/// Seldom in long runs.
+const MASK: u8 = 0x5c;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn masked(block: &[u8]) -> Vec<u8> {
+        let mut bytes = block.to_vec();
+        if is_needed(block) {
+            flip(&mut bytes);
+        }
+        bytes
+    }
+
+    proptest! {
+        #[test]
+        fn neighbours_never_make_a_run_of_sixteen_zeros(
+            lengths in prop::collection::vec((0_usize..40, 0_usize..40, 0_usize..3), 0..12)
+        ) {
+            let blocks = lengths.iter().map(|(before, after, ones)| [vec![0; *before], vec![1; *ones], vec![0; *after]].concat());
+            let log: Vec<u8> = blocks.flat_map(|block| masked(&block)).collect();
+            prop_assert!(!log.windows(16).any(|run| run.iter().all(|byte| *byte == 0)));
+        }
+
+        #[test]
+        fn masking_twice_changes_nothing(block: Vec<u8>) {
+            let mut bytes = block.clone();
+            flip(&mut bytes);
+            flip(&mut bytes);
+            prop_assert_eq!(bytes, block);
+        }
+    }
+
+    #[test]
+    fn most_blocks_stay_as_they_are() {
+        assert!(!is_needed(b""));
+        assert!(!is_needed(b"text"));
+        assert!(!is_needed(&[1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]));
+        assert!(is_needed(&[0]));
+        assert!(is_needed(&[1, 0, 0, 0, 0, 0, 0, 0, 0]));
+    }
+}

@@ -1,0 +1,74 @@
+//! A network for hours: what its members hold does not grow. `CORESTORE_SOAK=NODES,HOURS` changes its size.
+
+use crate::member::{Member, add, failure, listen, network_of, pair};
+use crate::virtual_net::{Nat, Net};
+use bytes::Bytes;
+use corestore_core::crypto::{Hash, blake2b};
+use corestore_core::time::Duration;
+use corestore_peer::swarm::hyperdht::{Config, ConnectSettings};
+
+#[test]
+fn members_that_work_for_hours_hold_no_more_than_in_the_first() {
+    let (nodes, hours) = size();
+    // Values outlast the hours otherwise.
+    let config = Config { value_age: Duration::from_secs(20 * 60), ..Config::default() };
+    let mut net = network_of(31, nodes, &config);
+    let server = add(&mut net, Nat::Consistent, false, Config::default());
+    net.run(Duration::from_secs(20));
+    listen(&mut net, server, &pair(1));
+    let mut first = 0;
+    for hour in 0..hours {
+        for minute in 0..60 {
+            work(&mut net, hour * 60 + minute, nodes);
+            net.run(Duration::from_secs(60));
+            settle(&mut net);
+        }
+        let held: usize = net.hosts.iter().map(|host| host.machine.dht.entries()).sum();
+        let most = net.hosts.iter().map(|host| host.machine.dht.entries()).max().unwrap();
+        println!("hour {hour}: {held} entries, {most} at most, {} kB in all", resident());
+        match hour {
+            0 => first = held,
+            _ => assert!(held <= first + first / 5, "{held} entries in hour {hour}, {first} in the first"),
+        }
+    }
+    let key = pair(1).public_key();
+    net.with(3, |member, now| member.dht.connect(now, &pair(2), key, ConnectSettings::default()));
+    net.run(Duration::from_secs(10));
+    assert_eq!(failure(&net.hosts[3].machine), None);
+    assert_eq!(net.hosts[3].machine.connected.len(), 1);
+}
+
+/// A lookup, an announcement, a value and a connection, each from another node.
+fn work(net: &mut Net<Member>, minute: usize, nodes: usize) {
+    let target = blake2b(&[b"soak", &minute.to_le_bytes()]);
+    let at = |step: usize| 1 + (minute * 7 + step) % (nodes - 1);
+    let key = pair(u8::try_from(minute % 200).unwrap());
+    net.with(at(0), |member, now| member.dht.announce(now, target, &key, Vec::new(), false, 0));
+    net.with(at(1), |member, now| member.dht.lookup(now, Hash([7; 32])));
+    let value = Bytes::copy_from_slice(target.as_ref());
+    net.with(at(2), |member, now| member.dht.immutable_put(now, value));
+    let server = pair(1).public_key();
+    net.with(at(3), |member, now| member.dht.connect(now, &key, server, ConnectSettings::default()));
+}
+
+/// What the test itself keeps.
+fn settle(net: &mut Net<Member>) {
+    for host in &mut net.hosts {
+        host.machine.events.clear();
+        host.machine.connected.clear();
+        host.machine.streams.clear();
+    }
+}
+
+fn size() -> (usize, usize) {
+    let text = std::env::var("CORESTORE_SOAK").unwrap_or_default();
+    let mut numbers = text.split(',').filter_map(|number| number.trim().parse().ok());
+    (numbers.next().unwrap_or(25), numbers.next().unwrap_or(3))
+}
+
+/// Memory of this process, in kB; 0 where the system does not tell.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_default()
+}
