@@ -185,6 +185,26 @@ fn no_peer_has_more_requests_than_its_window() {
 }
 
 #[test]
+fn a_peer_that_asks_for_everything_and_reads_nothing_is_sent_little() {
+    let mut host = Host::new(1);
+    let (session, info) = host.open(OpenCore::name("core-1"));
+    (0..250).for_each(|i| host.append(session, &[&vec![i; 32 << 10]]));
+    let mut puppet = Puppet::dial(&mut host, 1, info.key);
+    puppet.claim(&mut host, 0, 0, 250);
+    let request = |index: u64| {
+        let block = Some(RequestBlock { index, nodes: 0 });
+        let proof = ProofRequest { block, ..ProofRequest::default() };
+        Message::Request(Request { id: index + 1, proof, ..Request::default() })
+    };
+    puppet.heard.clear();
+    puppet.say_deaf(&mut host, &(0..250).map(request).collect::<Vec<_>>());
+    let sent: usize = host.outbox.iter().map(|(_, bytes)| bytes.len()).sum();
+    assert!((1 << 20..5 << 19).contains(&sent), "{sent} bytes");
+    puppet.pump(&mut host);
+    assert_eq!(puppet.heard.iter().filter(|message| matches!(message, Message::Data(_))).count(), 250);
+}
+
+#[test]
 fn a_far_peer_gets_a_larger_window() {
     let (mut host, session, mut puppet) = reader_of(250, 16 << 10);
     host.machine.get(session, 0, GetOptions::default());

@@ -79,17 +79,22 @@ impl Replicator {
 
     /// Takes up what waits no more: the node is here, or nothing brings it.
     pub(super) fn settle_parked(&mut self, view: &CoreView<'_>) {
-        let over = |machine: &Self, parked: &Parked| {
-            machine.recent.get(parked.hanging.unanchored.needs()).is_some()
-                || parked.until <= machine.now
-                || !machine.is_brought(&parked.hanging)
+        let known = |machine: &Self, parked: &Parked| {
+            let needs = parked.hanging.unanchored.needs();
+            machine.recent.get(needs).copied()
         };
-        while let Some(place) = self.parked.iter().position(|parked| over(self, parked)) {
-            let hanging = self.parked.remove(place).hanging;
-            match self.recent.get(hanging.unanchored.needs()).copied() {
-                Some(node) => self.confirm(view, hanging, &node),
-                None => self.look_up(hanging),
+        let over =
+            |machine: &Self, parked: &Parked| parked.until <= machine.now || !machine.is_brought(&parked.hanging);
+        loop {
+            let found = (0..).zip(&self.parked).find_map(|(place, parked)| Some((place, known(self, parked)?)));
+            if let Some((place, node)) = found {
+                let hanging = self.parked.remove(place).hanging;
+                self.confirm(view, hanging, &node);
+                continue;
             }
+            let Some(place) = self.parked.iter().position(|parked| over(self, parked)) else { return };
+            let hanging = self.parked.remove(place).hanging;
+            self.look_up(hanging);
         }
     }
 

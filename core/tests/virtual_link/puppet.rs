@@ -97,6 +97,16 @@ impl Puppet {
         self.pump(host);
     }
 
+    /// Says much in one frame, and reads nothing of what comes back.
+    pub fn say_deaf(&mut self, host: &mut Host, messages: &[Message]) {
+        self.mux.cork();
+        for message in messages {
+            self.mux.send(self.channel.unwrap(), message.kind(), &message.encode_payload());
+        }
+        self.mux.uncork();
+        while self.give(host) {}
+    }
+
     /// Says where it stands: everything up to `length` is here, and it wants data.
     pub fn claim(&mut self, host: &mut Host, fork: u64, length: u64, remote_length: u64) {
         let sync = Sync {
