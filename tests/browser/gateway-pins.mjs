@@ -1,7 +1,6 @@
 // A gateway that keeps a core is a peer like any other, found by the core's key; it serves when the writer is gone.
-import assert from 'node:assert/strict'
 import { inState, openBrowser, openPage, shows } from './lib/chromium.mjs'
-import { temporaryFolder } from './lib/native.mjs'
+import { startProgram, temporaryFolder } from './lib/native.mjs'
 import { eventually, scenario } from './lib/scenario.mjs'
 import { startGateway, startNetwork, startSwarmPeer } from './lib/swarm.mjs'
 
@@ -16,10 +15,15 @@ await scenario(async () => {
   await shows(first, two, 0, 'kept')
   const ways = async (page) => page.locator('#peer-rows [data-way]').evaluateAll((cells) => cells.map((cell) => cell.dataset.way).sort())
   await eventually('writer and gateway are peers', async () => String(await ways(first)) === 'gateway,relayed')
-  await writer.stop()
+  // Who asks nobody but the gateway gets it.
+  const other = startProgram(process.env.CORESTORE, ['read', key, '--json', '--no-swarm', '--storage', await temporaryFolder(),
+    '--ws', `${gateway.ws}/replicate`])
+  await other.next('the block', (event) => event.value === Buffer.from('kept').toString('base64'))
+  // The page that read is a peer like any other, too.
+  await Promise.all([writer.stop(), first.context().close()])
 
   const second = await openPage(await openBrowser(), `${gateway.url}/#${key}`)
   await shows(second, two, 0, 'kept')
   await inState(second, 'live')
-  assert.deepEqual(await ways(second), ['gateway'])
+  await eventually('the gateway alone is its peer', async () => String(await ways(second)) === 'gateway')
 })

@@ -20,6 +20,10 @@ await scenario(async () => {
   await gateway.stop()
   await inState(page, 'offline')
   append('meanwhile')
+  // A page that is opened meanwhile comes from the browser's own files, and waits, too.
+  await page.evaluate(() => navigator.serviceWorker.ready.then(() => {}))
+  await page.reload()
+  await inState(page, 'offline')
   await startGateway(bootstrap, [], port)
   await shows(page, two, 1, 'meanwhile')
   await inState(page, 'live')

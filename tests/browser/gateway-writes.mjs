@@ -1,9 +1,9 @@
-// A core written in the page is found by its key and read, live, by a JavaScript peer on the swarm. The page's secret key
-// stays in the page.
+// A core written in the page is found by its key and read, live, by a JavaScript peer on the swarm and by another page.
+// The page's secret key stays in the page.
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
 import { captured } from './lib/capture.mjs'
-import { openBrowser, openPage } from './lib/chromium.mjs'
+import { openBrowser, openPage, shows } from './lib/chromium.mjs'
 import { temporaryFolder } from './lib/native.mjs'
 import { eventually, scenario } from './lib/scenario.mjs'
 import { startGateway, startNetwork, startSwarmPeer } from './lib/swarm.mjs'
@@ -33,6 +33,14 @@ await scenario(async () => {
   await read(1, 'two of the page')
   await page.evaluate(() => window.lines.append('three of the page'))
   await read(2, 'three of the page')
+
+  // Pages meet, too: another browser reads from this page alone.
+  await reader.stop()
+  const other = await openPage(await openBrowser(), `${gateway.url}/#${key}`)
+  const lines = await page.evaluate(() => window.corestore.id.hex(window.lines.key))
+  await shows(other, lines, 2, 'three of the page')
+  await page.evaluate(() => window.lines.append('four of the page'))
+  await shows(other, lines, 3, 'four of the page')
 
   const seen = gateway.seen()
   assert.ok(seen.includes(Buffer.from(await page.evaluate(() => Array.from(window.swarm.publicKey)))), 'the capture is of this page')

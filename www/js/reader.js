@@ -10,7 +10,7 @@ import { findRelay } from './relay.js'
 import { Session } from './session.js'
 import { openSourceForm, showProblems } from './source-form.js'
 import { describe } from './state.js'
-import { openStore, openTemporaryStore, rememberKey } from './store.js'
+import { openStore, openTemporaryStore, rememberKey, swarmKeyPair } from './store.js'
 import { openWritePanel } from './write-panel.js'
 
 const address = parseAddress(location.href)
@@ -32,7 +32,7 @@ async function open (opener) {
   try {
     const store = await opener()
     const relay = await relaying
-    const swarm = relay && !peerProblem(relay) ? new corestore.Swarm(store, { relay }) : null
+    const swarm = relay && !peerProblem(relay) ? new corestore.Swarm(store, { relay, keyPair: swarmKeyPair(opener === openTemporaryStore) }) : null
     problem = null
     // For scripts.
     window.corestore = { ...corestore, store, swarm }

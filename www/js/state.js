@@ -49,7 +49,7 @@ function withSwarm (session, stored, now) {
   const { swarm, first } = session
   const shown = stored ? '; showing what is stored' : ''
   if (swarm.state === 'connecting') return { state: 'connecting', title: 'Connecting', detail: `to the relay ${swarm.relay}${shown}` }
-  if (swarm.state !== 'open') return lost(`The relay cannot be reached. ${next(swarm, session.retryAt, now)}`, stored)
+  if (swarm.state !== 'open') return lost(`${swarm.lastReason?.message ?? 'The relay cannot be reached.'} ${next(swarm, session.retryAt, now)}`, stored)
   if (swarm.connections.size > 0) return { state: 'waiting', title: 'Waiting for the writer', detail: waiting(stored, first.core.peers.length) }
   if (swarm.looking) return { state: 'connecting', title: 'Looking for peers', detail: `by way of ${swarm.relay}${shown}` }
   return lost('Nobody who has this core is on the swarm now; the page goes on looking.', stored)

@@ -1,6 +1,6 @@
 // The browser's store, and what the page remembers beside it.
 
-import { Corestore } from '../corestore/index.js'
+import { Corestore, id } from '../corestore/index.js'
 
 /**
  * Opens the store, or rejects. On a reload the page that leaves may hold it a moment longer, so a lock is waited for.
@@ -47,6 +47,28 @@ export function rememberOwnName (name) {
   if (!ownNames().includes(name)) keep(OWN, [...ownNames(), name])
 }
 
+/** Whether a gateway served this page when it was last asked. */
+export const wasGateway = () => recall(GATEWAY, false) === true
+
+export function rememberGateway (is) {
+  keep(GATEWAY, is)
+}
+
+/**
+ * The seed of this tab's key pair on the swarm: a reload is the same peer again, so that peers find it where they knew
+ * it. A tab that only has a temporary store is another one.
+ */
+export function swarmKeyPair (temporary) {
+  if (temporary) return undefined
+  try {
+    const seed = sessionStorage.getItem(SEED) ?? id.hex(crypto.getRandomValues(new Uint8Array(32)))
+    sessionStorage.setItem(SEED, seed)
+    return id.isValid(seed) ? { seed } : undefined
+  } catch {
+    return undefined
+  }
+}
+
 // Storage may be forbidden; the page works without.
 function recall (name, otherwise) {
   try {
@@ -64,4 +86,6 @@ function keep (name, value) {
 
 const RECENT = 'corestore-reader.recent'
 const OWN = 'corestore-reader.own'
+const GATEWAY = 'corestore-reader.gateway'
+const SEED = 'corestore-reader.seed'
 const LOCK_ATTEMPTS = 16

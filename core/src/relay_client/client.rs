@@ -28,6 +28,8 @@ pub struct RelayClient {
     channel: Option<ChannelId>,
     last_id: u32,
     pub(super) server: Option<Server>,
+    /// The one before, until the relay has closed it.
+    pub(super) closing: Option<Server>,
     pub(super) queries: BTreeMap<QueryId, Query>,
     pub(super) streams: BTreeMap<StreamId, Stream>,
     /// Streams by the relay's numbers.
@@ -60,6 +62,7 @@ impl RelayClient {
             channel,
             last_id: 0,
             server: None,
+            closing: None,
             queries: BTreeMap::new(),
             streams: BTreeMap::new(),
             by_alias: BTreeMap::new(),

@@ -80,12 +80,19 @@ impl RelayClient {
         }
     }
 
-    /// Takes no more calls.
+    /// Takes no more calls. What takes the announcement back is signed until [`RelayClient::is_closing`] is false.
     pub fn unlisten(&mut self) {
         if let Some(server) = self.server.take() {
             self.drop_calls();
             self.send(&DhtRelayMessage::Close { alias: server.id });
+            // One that is not announced yet is closed without a word.
+            self.closing = Some(server).filter(|server| server.alias.is_some());
         }
+    }
+
+    /// Our server is being closed.
+    pub fn is_closing(&self) -> bool {
+        self.closing.is_some()
     }
 
     pub(super) fn listening(&mut self, alias: u32, id: u32, address: SocketAddrV4) {
@@ -96,6 +103,7 @@ impl RelayClient {
     }
 
     pub(super) fn unlistened(&mut self, alias: u32) {
+        self.closing.take_if(|server| server.alias == Some(alias));
         if self.server.take_if(|server| server.alias == Some(alias)).is_some() {
             self.drop_calls();
             self.output(Output::Unlistened);
@@ -153,7 +161,8 @@ impl RelayClient {
     /// What a signature is for, if we asked for anything that needs it: a query of this kind, or our server, whose place
     /// moves from node to node.
     fn target(&self, signee: u32, kind: Kind) -> Option<Hash> {
-        if self.server.as_ref().is_some_and(|server| server.id == signee) {
+        let closing = self.closing.as_ref().filter(|_| kind == Kind::Unannounce);
+        if self.server.as_ref().or(closing).is_some_and(|server| server.id == signee) {
             return Some(peer_target(&self.key_pair.public_key()));
         }
         self.queries.get(&QueryId(signee)).filter(|query| query.kind == kind).map(|query| query.topic)

@@ -65,7 +65,9 @@ pub struct RelayedSwarm {
     /// Announcements being taken back.
     parting: BTreeSet<QueryId>,
     server: Server,
-    /// Topics to be announced once others reach us.
+    /// Topics under which others are to find us.
+    serving: BTreeSet<Hash>,
+    /// Those of them that are to be announced once others reach us.
     waiting: BTreeSet<Hash>,
     banned: BTreeSet<PublicKey>,
     outputs: VecDeque<SwarmOutput>,
@@ -114,6 +116,7 @@ impl RelayedSwarm {
             queries: BTreeMap::new(),
             parting: BTreeSet::new(),
             server: Server::Closed,
+            serving: BTreeSet::new(),
             waiting: BTreeSet::new(),
             banned: BTreeSet::new(),
             outputs: VecDeque::new(),
@@ -190,15 +193,42 @@ impl RelayedSwarm {
 
     /// Joins a topic, or joins it in another way.
     pub fn join(&mut self, now: Instant, topic: Hash, options: JoinOptions) {
+        if options.server {
+            self.serving.insert(topic);
+        } else {
+            self.withdraw(topic);
+        }
         self.swarm.join(topic, options);
         self.carry_out(now);
+        self.unlisten_if_idle();
     }
 
     /// Leaves a topic. Connections stay; lost ones are not made again.
     pub fn leave(&mut self, now: Instant, topic: Hash) {
         self.swarm.leave(topic);
-        self.waiting.remove(&topic);
+        self.withdraw(topic);
+        let Self { queries, relay, .. } = self;
+        queries.retain(|query, of| {
+            let stays = *of != topic;
+            relay.iter_mut().filter(|_| !stays).for_each(|relay| relay.cancel(*query));
+            stays
+        });
         self.carry_out(now);
+        self.unlisten_if_idle();
+    }
+
+    fn withdraw(&mut self, topic: Hash) {
+        self.serving.remove(&topic);
+        self.waiting.remove(&topic);
+    }
+
+    /// With no topic left nobody has a reason to call.
+    fn unlisten_if_idle(&mut self) {
+        if self.serving.is_empty() && self.server != Server::Closed {
+            self.server = Server::Closed;
+            self.relay.iter_mut().for_each(RelayClient::unlisten);
+            self.hear_relay();
+        }
     }
 
     /// Looks every topic up again.
@@ -270,9 +300,9 @@ impl RelayedSwarm {
         self.server == Server::Open
     }
 
-    /// No announcement is being taken back.
+    /// No announcement is being taken back, nor our server's.
     pub fn has_parted(&self) -> bool {
-        self.parting.is_empty()
+        self.parting.is_empty() && !self.relay.as_ref().is_some_and(RelayClient::is_closing)
     }
 
     /// The key of the relay itself, once it said one.

@@ -79,6 +79,7 @@ enum Asked {
     Announce { query: u32, topic: Hash, key: PublicKey },
     Unannounce { query: u32, topic: Hash, key: PublicKey },
     Listen { server: Server, key: PublicKey },
+    Close { server: Server, key: PublicKey },
 }
 
 impl FakeRelay {
@@ -179,7 +180,7 @@ impl FakeRelay {
                     self.say(to, &M::Destroy { stream: StreamAlias::Sender(alias), error: Some("reset".to_owned()) });
                 }
             }
-            M::Close { .. } => self.servers.retain(|_, server| server.client != client),
+            M::Close { alias } => self.close(client, alias),
             _ => {}
         }
     }
@@ -248,6 +249,10 @@ impl FakeRelay {
                 self.records.entry(topic).or_default().remove(&key);
                 self.say(client, &M::Finished { id: query });
             }
+            Asked::Close { server, key } => {
+                assert!(of(key).verify_unannounce(&peer_target(&key), &NODE, &TOKEN));
+                self.say(client, &M::Closed { alias: server.ours });
+            }
             Asked::Listen { server, key } => {
                 assert!(of(key).verify_announce(&peer_target(&key), &NODE, &TOKEN));
                 self.servers.insert(key, server);
@@ -255,6 +260,15 @@ impl FakeRelay {
                 self.say(client, &M::Listening { alias: ours, remote_alias: theirs, address: ADDRESS });
             }
         }
+    }
+
+    /// Takes the server's announcement back first, which needs a signature.
+    fn close(&mut self, client: usize, alias: u32) {
+        let ours = |server: &Server| server.client == client && server.theirs == alias;
+        let Some((key, server)) = self.servers.iter().find(|(_, server)| ours(server)) else { return };
+        let (key, server) = (*key, *server);
+        self.servers.remove(&key);
+        self.ask_signature(client, alias, true, Asked::Close { server, key });
     }
 
     fn call(&mut self, caller: usize, stream: u32, from: PublicKey, to: PublicKey) {

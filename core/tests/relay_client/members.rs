@@ -99,6 +99,14 @@ fn who_leaves_is_announced_no_more() {
     world.run();
     assert!(world.members[0].swarm.has_parted());
     assert!(world.relay.records[&TOPIC].is_empty());
+    // Nobody else may call, so the key is announced no more.
+    assert!(!world.members[0].swarm.is_listening());
+    let key = world.members[0].key;
+    world.members[1].swarm.join_peer(world.now, key);
+    world.run();
+    world.members[0].swarm.join(world.now, TOPIC, SERVER);
+    world.run();
+    assert!(world.members[0].swarm.is_listening());
 }
 
 #[test]
