@@ -63,19 +63,18 @@ impl StoredCore {
 
     /// The proof of a request, from stored rows.
     pub(crate) fn prove(&mut self, request: &ProofRequest) -> Result<Proof, String> {
-        let head = self.core.head().clone();
-        let roots = &head.roots;
-        let mut plan = ProofPlan::new(roots, request, None).map_err(|error| error.to_string())?;
+        let roots = self.core.head().roots.clone();
+        let mut plan = ProofPlan::new(&roots, request, None).map_err(|error| error.to_string())?;
         let mut loaded = LoadedNodes::default();
         for _ in 0..100 {
-            let needs = plan.needs(roots, &loaded);
+            let needs = plan.needs(&roots, &loaded);
             if needs.is_empty() {
                 break;
             }
             loaded.merge(&self.nodes(&needs));
         }
         let block = plan.block().and_then(|index| self.block(index));
-        plan.build(roots, &loaded, block, &head.signature).map_err(|error| format!("{error:?}"))
+        plan.build(&roots, &loaded, block, &self.core.head().signature).map_err(|error| format!("{error:?}"))
     }
 
     /// Verifies and stores a proof of our own fork, and the manifest when it comes along.
