@@ -164,7 +164,7 @@ function print ({ name, count, size }) {
     console.log(line(title, cells))
   }
   say('bulk, stored (raw: packed writes)', rate, (who) => who.download)
-  say('  as a part of raw', (part) => part.toFixed(2), (who, row) => who.download && row.raw.download / who.download)
+  say('  as a part of raw', (part) => part.toPrecision(2), (who, row) => who.download && row.raw.download / who.download)
   const kinds = [...new Set(of.flatMap((row) => CONTESTANTS.flatMap((who) => Object.keys(row[who].cpu ?? {}))))]
   for (const kind of kinds) say(`  CPU time, ${kind.split('.')[0]}`, ms, (who) => who.cpu && (who.cpu[kind] ?? 0))
   say('  tasks over 50 ms in the page', String, (who) => who.tasks?.length)
@@ -184,7 +184,9 @@ function print ({ name, count, size }) {
 
 function cell (values, show) {
   const sorted = values.filter((value) => value !== undefined).sort((a, b) => a - b)
-  return sorted.length === 0 ? '' : `${show(sorted[sorted.length >> 1])} (${show(sorted[0])} – ${show(sorted.at(-1))})`
+  if (sorted.length === 0) return ''
+  const middle = show(sorted[sorted.length >> 1])
+  return sorted.length === 1 ? middle : `${middle} (${show(sorted[0])} – ${show(sorted.at(-1))})`
 }
 
 function line (title, cells) {

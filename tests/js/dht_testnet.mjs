@@ -41,6 +41,17 @@ const methods = {
     const reply = await client.ping({ host, port })
     return { id: reply.from.id && hex(reply.from.id) }
   },
+  // One more lasting node; its port.
+  async grow () {
+    return (await node()).address().port
+  },
+  // A node dies without a word.
+  async kill (port) {
+    const at = nodes.findIndex((node) => node.address().port === port)
+    const [victim] = nodes.splice(at, 1)
+    await victim.destroy({ force: true })
+    return true
+  },
   async lookup (target) {
     return all(client.lookup(bytes(target)))
   },

@@ -150,6 +150,49 @@ fn blocks_travel_both_ways_and_pinned_cores_are_the_gateways_own() {
     assert_eq!(reader.line_where(|line| line["event"] == "otherKeys")["otherKeys"], json!([]));
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn the_gateways_memory_holds_neither_blocks_nor_secret_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let world = World::new(&[]);
+    let seed = "c0ffee5eedb10c4d00d2468ace13579bdf0123456789abcdefdeadbeef5ca1ab";
+    let block = "{\"otherKeys\":[],\"marker\":\"nobody between us reads this\"}";
+    let mut writer = world.client(1);
+    let written = writer.ask("write", json!([seed, block, at("one")]));
+    let mut reader = world.client(3);
+    let read = reader.ask("read", json!([written["peer"], written["core"], 0, at("two")]));
+    assert_eq!(read, block);
+    let memory = memory(world.gateway.pid());
+    let holds = |needle: &[u8]| memory.iter().any(|part| part.windows(needle.len()).any(|window| window == needle));
+    // It does know whom it carries.
+    assert!(holds(&bytes(written["peer"].as_str().unwrap())));
+    assert!(!holds(b"nobody between us reads"));
+    assert!(!holds(&bytes(seed)));
+    assert!(!holds(&bytes(written["core"].as_str().unwrap())));
+}
+
+/// All that a process may write to.
+#[cfg(target_os = "linux")]
+fn memory(pid: u32) -> Vec<Vec<u8>> {
+    use std::os::unix::fs::FileExt;
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let file = std::fs::File::open(format!("/proc/{pid}/mem")).unwrap();
+    let writable = maps.lines().filter(|line| line.contains(" rw"));
+    let part = |line: &str| {
+        let (from, to) = line.split(' ').next()?.split_once('-')?;
+        let [from, to] = [from, to].map(|text| u64::from_str_radix(text, 16).unwrap());
+        let mut bytes = vec![0; usize::try_from(to - from).unwrap()];
+        // What is not there, such as a guard page, holds nothing.
+        file.read_exact_at(&mut bytes, from).ok().map(|()| bytes)
+    };
+    writable.filter_map(part).collect()
+}
+
+fn bytes(digits: &str) -> Vec<u8> {
+    (0..digits.len() / 2).map(|at| u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).unwrap()).collect()
+}
+
 #[test]
 fn a_secret_key_is_refused_with_the_reason() {
     let mut world = World::new(&[]);

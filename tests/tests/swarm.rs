@@ -128,3 +128,31 @@ fn a_node_relays_under_a_key_that_it_keeps() {
     }
     assert_eq!((keys[0].len(), &keys[0]), (64, &keys[1]));
 }
+
+#[test]
+fn ping_tells_the_stages_and_where_it_ended() {
+    let (_network, nodes) = our_network();
+    let (one, _) = folders();
+    let (writer, key) = our_writer(one.path(), &nodes);
+    let mut ping = ours(&["ping", &key, "--bootstrap", &nodes, "--json"]);
+    let mut stages = Vec::new();
+    let answer = loop {
+        let line = ping.line();
+        match line["stage"].as_str() {
+            Some(stage) => stages.push(stage.to_owned()),
+            None => break line,
+        }
+    };
+    assert!(stages.iter().any(|stage| stage == "agreed on keys"), "{stages:?}");
+    assert!(answer["path"].is_string() && answer["ms"].is_u64(), "{answer}");
+    let done = ping.line();
+    let failed = &done["ways"]["failed"];
+    assert_eq!((&done["event"], &done["peers"], failed), (&"done".into(), &1.into(), &0.into()));
+    assert!(ping.wait().success());
+    drop(writer);
+    // It died without a word: it is still named, and nobody answers.
+    let mut ping = ours(&["ping", &key, "--bootstrap", &nodes, "--json"]);
+    let told = ping.line_where(|line| line["error"].is_string());
+    assert!(told["while"].is_string(), "{told}");
+    assert!(!ping.wait().success());
+}

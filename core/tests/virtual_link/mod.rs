@@ -25,7 +25,7 @@ pub struct Host {
     pub store: MemoryStore,
     pub answers: BTreeMap<RequestId, Result<Outcome, CommandError>>,
     pub events: Vec<Event>,
-    now: Instant,
+    pub now: Instant,
     deadline: Option<Instant>,
     pub outbox: VecDeque<(ConnectionId, Bytes)>,
     pub closed: Vec<(ConnectionId, CloseReason)>,

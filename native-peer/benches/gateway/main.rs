@@ -181,7 +181,8 @@ async fn work(mut client: RelayClient, peer: PublicKey, times: Times) {
 async fn garbage(to: SocketAddr) {
     for number in 0..10_000_usize {
         if let Ok(mut client) = RelayClient::connect(to, Ipv4Addr::new(127, 9, 0, 1), pair(number)).await {
-            let noise = Bytes::copy_from_slice(&blake2b(&[&number.to_le_bytes()]).0);
+            // On the channel, as a `noiseReply` that ends early.
+            let noise = Bytes::from([&[1, 27], &blake2b(&[&number.to_le_bytes()]).0[..]].concat());
             let _ = client.socket.send(Frame::Binary(noise)).await;
             let _ = client.hear().await;
         }

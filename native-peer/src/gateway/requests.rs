@@ -21,8 +21,9 @@ impl<S> Relay<S> {
             Request::Connect { stream, key, remote } => self.connect(&member, stream, key, remote),
             Request::Listen { server, key } => self.listen(&member, server, key),
             Request::CloseServer(server) => self.close_server(server),
-            Request::Lookup { query, topic } => self.query(&member, query, move |dht, now| dht.lookup(now, topic)),
+            Request::Lookup { query, topic } => self.lookup(&member, query, topic),
             Request::Announce { query, topic, key, server } => {
+                self.lane.shared.forget_answers(&topic);
                 let foreign = Foreign { key, holder: self.seat.holder(query) };
                 let server = server.and_then(|server| self.parts.servers.get(&server).map(|(_, id, _)| *id));
                 self.query(&member, query, move |dht, now| {
@@ -31,6 +32,7 @@ impl<S> Relay<S> {
                 });
             }
             Request::Unannounce { query, topic, key } => {
+                self.lane.shared.forget_answers(&topic);
                 let foreign = Foreign { key, holder: self.seat.holder(query) };
                 self.query(&member, query, move |dht, now| dht.unannounce(now, topic, foreign));
             }
@@ -107,24 +109,53 @@ impl<S> Relay<S> {
         query: Part,
         begin: impl FnOnce(&mut HyperDht, Instant) -> OperationId + Send + 'static,
     ) {
-        let shared = self.lane.shared.clone();
-        if !shared.may(self.lane.address, Deed::Lookup) {
+        if !self.lane.shared.may(self.lane.address, Deed::Lookup) {
             return self.session.query_done(query);
         }
+        self.begin_query(member, query, None, begin);
+    }
+
+    fn lookup(&mut self, member: &Member, query: Part, topic: Hash) {
+        if !self.lane.shared.may(self.lane.address, Deed::Lookup) {
+            return self.session.query_done(query);
+        }
+        match self.lane.shared.answers(&topic) {
+            Some(answers) => {
+                answers.iter().for_each(|answer| self.session.found(query, answer));
+                self.session.query_done(query);
+            }
+            None => self.begin_query(member, query, Some(topic), move |dht, now| dht.lookup(now, topic)),
+        }
+    }
+
+    /// `topic`: its answers are kept for others who look it up.
+    fn begin_query(
+        &mut self,
+        member: &Member,
+        query: Part,
+        topic: Option<Hash>,
+        begin: impl FnOnce(&mut HyperDht, Instant) -> OperationId + Send + 'static,
+    ) {
+        let shared = self.lane.shared.clone();
         shared.metrics.queries_total.add(1);
         let (inbox, member) = (self.lane.inbox.clone(), member.clone());
         let task = tokio::spawn(async move {
             bootstrapped(&member).await;
             let mut events = member.operate(begin);
+            let mut answers = Vec::new();
             while let Some(event) = events.recv().await {
                 let Event::Peers { from, to, token, peers, .. } = event else { continue };
                 peers.iter().for_each(|peer| shared.learn(peer.public_key, peer.relay_addresses.clone()));
                 let (token, to) = (token.unwrap_or(Hash([0; 32])), Contact { id: None, address: to });
                 let answer = Box::new(Announcers { token, from, to, peers });
+                if topic.is_some() {
+                    answers.push(answer.as_ref().clone());
+                }
                 if inbox.send(Said::Found(query, answer)).await.is_err() {
                     return;
                 }
             }
+            topic.into_iter().for_each(|topic| shared.keep_answers(topic, std::mem::take(&mut answers)));
             let _ = inbox.send(Said::QueryDone(query)).await;
         });
         self.parts.tasks.insert(query, Task(task));

@@ -8,7 +8,8 @@ use super::metrics::Metrics;
 use super::page::Page;
 use crate::corestore::Corestore;
 use crate::swarm::Swarm;
-use corestore_core::crypto::{KeyPair, PublicKey};
+use corestore_core::crypto::{Hash, KeyPair, PublicKey};
+use corestore_core::dht::Announcers;
 use corestore_core::time::Instant as CoreInstant;
 use std::net::{IpAddr, SocketAddrV4};
 use std::num::NonZeroUsize;
@@ -31,6 +32,7 @@ pub(super) struct Shared {
     pub(super) stopping: watch::Receiver<bool>,
     admission: Mutex<Admission>,
     routes: Mutex<lru::LruCache<PublicKey, Vec<SocketAddrV4>>>,
+    answers: Mutex<lru::LruCache<Hash, (Instant, Vec<Announcers>)>>,
     log: Log,
     epoch: Instant,
 }
@@ -74,6 +76,7 @@ impl Shared {
         Arc::new(Self {
             admission: Mutex::new(Admission::new(limits.clone())),
             routes: Mutex::new(lru::LruCache::new(ROUTES)),
+            answers: Mutex::new(lru::LruCache::new(TOPICS)),
             metrics: Arc::default(),
             hub: Arc::default(),
             epoch: Instant::now(),
@@ -123,6 +126,24 @@ impl Shared {
         self.routes.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned().unwrap_or_default()
     }
 
+    /// What a lookup found; many browsers ask for the same at once. That there is nothing is not remembered.
+    pub(super) fn keep_answers(&self, topic: Hash, answers: Vec<Announcers>) {
+        if answers.iter().any(|answer| !answer.peers.is_empty()) {
+            self.answers.lock().unwrap_or_else(PoisonError::into_inner).put(topic, (Instant::now(), answers));
+        }
+    }
+
+    /// The topic's answers are about to change.
+    pub(super) fn forget_answers(&self, topic: &Hash) {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner).pop(topic);
+    }
+
+    /// What a lookup found a moment ago.
+    pub(super) fn answers(&self, topic: &Hash) -> Option<Vec<Announcers>> {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.get(topic).filter(|(at, _)| at.elapsed() < ANSWERS_FOR).map(|(_, answers)| answers.clone())
+    }
+
     pub(super) fn log(&self, event: LogEvent) {
         (self.log)(event);
     }
@@ -142,3 +163,7 @@ impl Shared {
 
 /// Peers whose relaying nodes are remembered.
 const ROUTES: NonZeroUsize = NonZeroUsize::new(8192).expect("not 0");
+/// Topics whose answers are remembered.
+const TOPICS: NonZeroUsize = NonZeroUsize::new(256).expect("not 0");
+/// How long they are.
+const ANSWERS_FOR: Duration = Duration::from_secs(3);

@@ -41,3 +41,51 @@ pub(super) fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, Tl
         .with_single_cert(chain, secret)?;
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio_rustls::TlsConnector;
+    use tokio_rustls::rustls::pki_types::ServerName;
+    use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+    /// A certificate that only this test trusts, and its key.
+    fn files() -> (PathBuf, PathBuf) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/certificate");
+        (folder.join("localhost.pem"), folder.join("localhost.key.pem"))
+    }
+
+    #[tokio::test]
+    async fn who_trusts_the_certificate_is_served() {
+        let (certificate, key) = files();
+        let acceptor = acceptor(&certificate, &key).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(&certificate).unwrap()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let connector = TlsConnector::from(Arc::new(config));
+        let (near, far) = tokio::io::duplex(4096);
+        let name = ServerName::try_from("localhost").unwrap();
+        let (client, server) = tokio::join!(connector.connect(name, near), acceptor.accept(far));
+        let (mut client, mut server) = (client.unwrap(), server.unwrap());
+        client.write_all(b"sealed").await.unwrap();
+        client.flush().await.unwrap();
+        let mut heard = [0; 6];
+        server.read_exact(&mut heard).await.unwrap();
+        assert_eq!(&heard, b"sealed");
+    }
+
+    #[test]
+    fn files_that_hold_no_such_thing_are_named() {
+        let (certificate, key) = files();
+        let told = |error: TlsError| error.to_string();
+        let swapped = acceptor(&key, &certificate).err().map(told).unwrap();
+        assert!(swapped.contains("a certificate") && swapped.contains("localhost.key.pem"), "{swapped}");
+        let missing = acceptor(&certificate, Path::new("none.pem")).err().map(told).unwrap();
+        assert!(missing.contains("a private key from none.pem"), "{missing}");
+    }
+}

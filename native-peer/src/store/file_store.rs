@@ -155,6 +155,8 @@ impl FileStore {
         if self.log.is_none() {
             return Ok(());
         }
+        self.checkpoint_now()?;
+        self.end_wasteful_segment()?;
         loop {
             self.checkpoint_now()?;
             let moved = self.compact_all().map_err(|fault| self.fail(&fault))?;
@@ -162,6 +164,20 @@ impl FileStore {
                 return self.remove_dead();
             }
         }
+    }
+
+    /// Begins a new segment when the log's last one is mostly dead, so that it can be emptied, too.
+    fn end_wasteful_segment(&mut self) -> Result<(), StorageError> {
+        let Some(log) = &mut self.log else { return Ok(()) };
+        let end = log.end();
+        let live = self.reading.base.usage.log.get(&end.segment).copied().unwrap_or_default();
+        if live.saturating_mul(2) >= end.offset || end.offset < LEAST_WASTE {
+            return Ok(());
+        }
+        let rolled = log.roll();
+        // The next checkpoint names the new segment, which makes the old one one to empty.
+        self.log_bytes = self.log_bytes.max(1);
+        rolled.map_err(|fault| self.fail(&fault))
     }
 
     /// Figures of the store.
@@ -420,5 +436,7 @@ fn distance(from: LogPosition, to: LogPosition) -> u64 {
 
 /// The contract's limit, in bytes.
 const LONGEST_KEY: usize = 64;
+/// A last segment of fewer bytes is not worth a new one.
+const LEAST_WASTE: u64 = 4 << 10;
 /// Segments of the log that an opening replays at most, roughly.
 const LONGEST_REPLAY: u64 = 4;

@@ -78,7 +78,7 @@ impl RelayClient {
         while let Some(event) = self.mux.poll_event() {
             match event {
                 MuxEvent::Transmit(frame) => {
-                    self.socket.send(Frame::Binary(Bytes::from(frame))).await.map_err(|error| error.to_string())?;
+                    self.socket.send(Frame::Binary(frame)).await.map_err(|error| error.to_string())?;
                 }
                 MuxEvent::Message { kind, payload, .. } => {
                     self.heard.push_back(Message::decode(kind, &payload).map_err(|error| error.to_string())?);

@@ -37,6 +37,18 @@ fn a_relay_passes_streams_and_messages_on() {
 }
 
 #[test]
+fn a_relay_that_drops_delays_doubles_and_reorders_changes_no_byte() {
+    let jitter = Duration::from_millis(40);
+    let mut net = relayed(Link { loss: 80, duplicates: 80, jitter, ..Link::default() }, 5);
+    let bytes = pattern(300_000);
+    let (read, _) = net.transfer(&bytes, Duration::from_secs(120));
+    assert!(read == bytes);
+    for half in [RELAY_A, RELAY_B] {
+        assert_eq!(net.machines[2].close_reason(half), None);
+    }
+}
+
+#[test]
 fn a_reset_passes_through_and_closes_the_relay() {
     let mut net = relayed(Link::default(), 1);
     net.machines[0].destroy(A);

@@ -3,6 +3,7 @@
 //! They need Node and the npm packages of `tests/js`.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
+mod churn;
 mod connections;
 mod js;
 mod loopback;

@@ -144,11 +144,23 @@ impl Known {
 
     fn summary(&self, output: Output) -> Result<ExitCode, Failure> {
         let (peers, nodes) = (self.peers.len(), self.nodes);
-        let json: Value = json!({ "event": "done", "peers": peers, "nodes": nodes });
+        let (dht, node) = self.member.act(|dht, _| (dht.stats(), dht.node().stats()));
+        let ways = json!({
+            "direct": dht.direct,
+            "local": dht.local,
+            "holePunched": dht.hole_punched,
+            "relayed": dht.relayed,
+            "failed": dht.failed,
+        });
+        let asked = json!({ "requests": node.requests, "responses": node.responses, "timeouts": node.timeouts });
+        let json: Value = json!({ "event": "done", "peers": peers, "nodes": nodes, "ways": ways, "asked": asked });
         output.print(&json, || match (peers, nodes) {
             (_, 0) => "no node of the network answered; check --bootstrap and the connection".to_owned(),
             (0, _) => format!("{nodes} nodes answered, and none knows of anybody; is the writer online?"),
-            _ => format!("{peers} peers, named by {nodes} nodes"),
+            _ => format!(
+                "{peers} peers, named by {nodes} nodes; {} of {} requests were answered",
+                node.responses, node.requests
+            ),
         })?;
         Ok(if peers == 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }

@@ -126,7 +126,12 @@ impl LogWriter {
         drop(self.tail.set_size(self.end.offset));
     }
 
-    fn roll(&mut self) -> Result<(), Fault> {
+    /// Ends the last segment and begins another.
+    pub(in crate::store) fn roll(&mut self) -> Result<(), Fault> {
+        // Room that was asked for ahead is given back.
+        if self.reserved > self.end.offset {
+            drop(self.tail.set_size(self.end.offset));
+        }
         let number = self.end.segment.saturating_add(1);
         let file = segment::create(self.disk.as_ref(), Kind::Log, number, self.end.sequence)?;
         let full = std::mem::replace(&mut self.tail, file);

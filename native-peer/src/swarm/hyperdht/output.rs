@@ -324,7 +324,11 @@ impl fmt::Display for ConnectError {
             Self::Incompatible => "the peer speaks another version of the protocol",
             Self::Refused => "the peer refused the connection",
             Self::RemoteAborted => "the peer gave up punching a hole",
-            Self::NatUnknown(..) => "one side's NAT could not be made out; try again, or use a relay",
+            Self::NatUnknown(Firewall::Unknown, Firewall::Unknown) => {
+                "neither our NAT nor the peer's could be made out; try again, or use a relay"
+            }
+            Self::NatUnknown(Firewall::Unknown, _) => "our NAT could not be made out; try again, or use a relay",
+            Self::NatUnknown(..) => "the peer's NAT could not be made out; try again, or use a relay",
             Self::BothRandom => "both sides are behind NATs that change ports; use a relay",
             Self::CannotHolepunch => "the peer offers no way to punch a hole; use a relay",
             Self::NotPunched => "no packet came through the NATs; use a relay",
