@@ -32,8 +32,6 @@ pub struct RelayClient {
     pub(super) closing: Option<Server>,
     pub(super) queries: BTreeMap<QueryId, Query>,
     pub(super) streams: BTreeMap<StreamId, Stream>,
-    /// Streams by the relay's numbers.
-    pub(super) by_alias: BTreeMap<u32, StreamId>,
     /// By the relay's numbers.
     pub(super) handshakes: BTreeMap<u32, Pending>,
     pub(super) refused: BTreeSet<PublicKey>,
@@ -65,7 +63,6 @@ impl RelayClient {
             closing: None,
             queries: BTreeMap::new(),
             streams: BTreeMap::new(),
-            by_alias: BTreeMap::new(),
             handshakes: BTreeMap::new(),
             refused: BTreeSet::new(),
             handshake_budget: Budget::new(now, config.handshakes_each_second),

@@ -61,13 +61,15 @@ impl RelayClient {
         }
     }
 
+    /// The open stream with this number at the relay; they are few.
+    fn by_alias(&self, alias: u32) -> Option<StreamId> {
+        self.streams.iter().find(|(_, stream)| stream.alias == Some(alias)).map(|(id, _)| *id)
+    }
+
     fn forget(&mut self, id: StreamId) -> bool {
-        let Some(stream) = self.streams.remove(&id) else { return false };
-        stream.alias.iter().for_each(|alias| {
-            self.by_alias.remove(alias);
-        });
+        let known = self.streams.remove(&id).is_some();
         self.drop_handshakes_of(id);
-        true
+        known
     }
 
     fn fail(&mut self, stream: StreamId, reason: &str) {
@@ -83,21 +85,20 @@ impl RelayClient {
         let Some(Secrets { split, .. }) = self.take_call(handshake, id) else {
             return self.fail(id, "the relay opened a stream whose handshake is not over");
         };
-        if self.by_alias.contains_key(&alias) {
+        if self.by_alias(alias).is_some() {
             return self.fail(id, "the relay used a number twice");
         }
         self.drop_handshakes_of(id);
         if let Some(stream) = self.streams.get_mut(&id) {
             (stream.alias, stream.until) = (Some(alias), None);
         }
-        self.by_alias.insert(alias, id);
         self.output(Output::Connected { stream: id, initiator: true, split: Box::new(split) });
     }
 
     /// A peer reached us. Only the handshake proves who it is.
     pub(super) fn called(&mut self, alias: u32, server: u32, remote: PublicKey, handshake: u32) {
         let secrets = self.take_answered(handshake, server);
-        if self.by_alias.contains_key(&alias) {
+        if self.by_alias(alias).is_some() {
             return;
         }
         let id = StreamId(self.next_id());
@@ -108,12 +109,11 @@ impl RelayClient {
             return;
         };
         self.streams.insert(id, Stream { remote, alias: Some(alias), until: None });
-        self.by_alias.insert(alias, id);
         self.output(Output::Connected { stream: id, initiator: false, split: Box::new(split) });
     }
 
     pub(super) fn received(&mut self, alias: u32, data: Vec<Bytes>) {
-        let Some(stream) = self.by_alias.get(&alias).copied() else { return };
+        let Some(stream) = self.by_alias(alias) else { return };
         for bytes in data.into_iter().filter(|bytes| !bytes.is_empty()) {
             self.output(Output::Data { stream, bytes });
         }
@@ -121,14 +121,14 @@ impl RelayClient {
 
     /// The other side says no more. Nothing that runs on these streams goes on in one direction.
     pub(super) fn remote_ended(&mut self, alias: u32) {
-        let Some(stream) = self.by_alias.get(&alias).copied() else { return };
+        let Some(stream) = self.by_alias(alias) else { return };
         self.end(stream);
         self.output(Output::Closed { stream, reason: None });
     }
 
     pub(super) fn destroyed(&mut self, stream: StreamAlias, reason: Option<String>) {
         let stream = match stream {
-            StreamAlias::Sender(alias) => self.by_alias.get(&alias).copied(),
+            StreamAlias::Sender(alias) => self.by_alias(alias),
             StreamAlias::Receiver(id) => Some(StreamId(id)),
         };
         if let Some(stream) = stream.filter(|stream| self.forget(*stream)) {

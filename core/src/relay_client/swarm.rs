@@ -60,10 +60,9 @@ pub struct RelayedSwarm {
     swarm: Hyperswarm,
     relay: Option<RelayClient>,
     links: BTreeMap<LinkId, Link>,
-    by_stream: BTreeMap<StreamId, LinkId>,
-    queries: BTreeMap<QueryId, Hash>,
+    queries: Vec<(QueryId, Hash)>,
     /// Announcements being taken back.
-    parting: BTreeSet<QueryId>,
+    parting: Vec<QueryId>,
     server: Server,
     /// Topics under which others are to find us.
     serving: BTreeSet<Hash>,
@@ -112,9 +111,8 @@ impl RelayedSwarm {
             swarm,
             relay: None,
             links: BTreeMap::new(),
-            by_stream: BTreeMap::new(),
-            queries: BTreeMap::new(),
-            parting: BTreeSet::new(),
+            queries: Vec::new(),
+            parting: Vec::new(),
             server: Server::Closed,
             serving: BTreeSet::new(),
             waiting: BTreeSet::new(),
@@ -140,7 +138,6 @@ impl RelayedSwarm {
         self.queries.clear();
         self.parting.clear();
         self.waiting.clear();
-        self.by_stream.clear();
         self.swarm.suspend();
         // They concern what is gone.
         while self.swarm.poll_output().is_some() {}
@@ -208,7 +205,7 @@ impl RelayedSwarm {
         self.swarm.leave(topic);
         self.withdraw(topic);
         let Self { queries, relay, .. } = self;
-        queries.retain(|query, of| {
+        queries.retain(|(query, of)| {
             let stays = *of != topic;
             relay.iter_mut().filter(|_| !stays).for_each(|relay| relay.cancel(*query));
             stays
@@ -273,7 +270,6 @@ impl RelayedSwarm {
     /// Ends a connection after what was sent; nothing more is said of it.
     pub fn close(&mut self, now: Instant, link: LinkId) {
         if let Some(state) = self.links.remove(&link) {
-            self.by_stream.remove(&state.stream);
             self.relay.iter_mut().for_each(|relay| relay.end(state.stream));
             self.swarm.closed(now, link);
             self.carry_out(now);
@@ -342,7 +338,6 @@ impl RelayedSwarm {
             O::Connect { link, peer, .. } => match relay.connect(now, peer) {
                 Some(stream) => {
                     self.links.insert(link, Link { stream, open: false, sent: false, received: false });
-                    self.by_stream.insert(stream, link);
                 }
                 None => self.swarm.closed(now, link),
             },
@@ -352,7 +347,6 @@ impl RelayedSwarm {
 
     fn hang_up(&mut self, link: LinkId) {
         let Some(state) = self.links.remove(&link) else { return };
-        self.by_stream.remove(&state.stream);
         self.relay.iter_mut().for_each(|relay| relay.destroy(state.stream));
         if state.open {
             self.outputs.push_back(SwarmOutput::Closed { link, reason: None });
@@ -392,9 +386,7 @@ impl RelayedSwarm {
 
     fn started(&mut self, now: Instant, query: Option<QueryId>, topic: Hash) {
         match query {
-            Some(query) => {
-                self.queries.insert(query, topic);
-            }
+            Some(query) => self.queries.push((query, topic)),
             None => self.swarm.refreshed(now, topic),
         }
     }
@@ -403,13 +395,14 @@ impl RelayedSwarm {
         match output {
             Output::Transmit(bytes) => self.outputs.push_back(SwarmOutput::Transmit(bytes)),
             Output::Peers { query, peers } => {
-                if let Some(topic) = self.queries.get(&query) {
+                if let Some((_, topic)) = self.queries.iter().find(|(known, _)| *known == query) {
                     self.swarm.found(*topic, peers);
                 }
             }
             Output::Finished { query } => {
-                self.parting.remove(&query);
-                if let Some(topic) = self.queries.remove(&query) {
+                self.parting.retain(|parting| *parting != query);
+                if let Some(at) = self.queries.iter().position(|(known, _)| *known == query) {
+                    let (_, topic) = self.queries.swap_remove(at);
                     self.swarm.refreshed(now, topic);
                 }
             }
@@ -419,9 +412,9 @@ impl RelayedSwarm {
             Output::Connected { stream, initiator: true, split } => self.reached(now, stream, split),
             Output::Connected { stream, initiator: false, split } => self.called(now, stream, split),
             Output::Data { stream, bytes } => {
-                let link = self.by_stream.get(&stream).copied();
-                if let Some((link, state)) = link.and_then(|link| Some((link, self.links.get_mut(&link)?))) {
+                if let Some((link, state)) = self.links.iter_mut().find(|(_, state)| state.stream == stream) {
                     state.received = true;
+                    let link = *link;
                     self.outputs.push_back(SwarmOutput::Data { link, bytes });
                 }
             }
@@ -430,14 +423,13 @@ impl RelayedSwarm {
     }
 
     fn reached(&mut self, now: Instant, stream: StreamId, split: Box<Split>) {
-        let link = self.by_stream.get(&stream).copied();
-        match link.filter(|link| self.swarm.connected(now, *link)) {
+        match self.link_of(stream).filter(|link| self.swarm.connected(now, *link)) {
             Some(link) => {
                 self.links.get_mut(&link).into_iter().for_each(|state| state.open = true);
                 self.hand_out(link, true, split);
             }
             None => {
-                self.by_stream.remove(&stream);
+                self.links.retain(|_, state| state.stream != stream);
                 self.relay.iter_mut().for_each(|relay| relay.destroy(stream));
             }
         }
@@ -453,7 +445,6 @@ impl RelayedSwarm {
                     self.obey(now, output);
                 }
                 self.links.insert(link, Link { stream, open: true, sent: false, received: false });
-                self.by_stream.insert(stream, link);
                 self.hand_out(link, false, split);
             }
             Admission::Duplicate | Admission::Refused => {
@@ -468,8 +459,13 @@ impl RelayedSwarm {
         self.outputs.push_back(SwarmOutput::Connected { link, initiator, split, topics, relay });
     }
 
+    /// They are few.
+    fn link_of(&self, stream: StreamId) -> Option<LinkId> {
+        self.links.iter().find(|(_, state)| state.stream == stream).map(|(link, _)| *link)
+    }
+
     fn lost(&mut self, now: Instant, stream: StreamId, reason: Option<String>) {
-        let Some(link) = self.by_stream.remove(&stream) else { return };
+        let Some(link) = self.link_of(stream) else { return };
         let open = self.links.remove(&link).is_some_and(|state| state.open);
         self.swarm.closed(now, link);
         if open {
