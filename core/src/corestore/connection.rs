@@ -114,7 +114,7 @@ impl Connection {
     }
 
     pub(super) fn uncork(&mut self) {
-        self.mux.uncork();
+        self.mux.uncork_gathered();
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {

@@ -98,11 +98,16 @@ impl Batch {
         self.bytes.as_slice().len()
     }
 
-    /// The frame, unless nothing was added. One message alone travels as a frame of its own, which is shorter.
+    /// The frame, unless nothing was added.
     pub(super) fn finish(self) -> Option<Bytes> {
+        self.channel.map(|_| Bytes::from(self.bytes.into_vec()))
+    }
+
+    /// As [`Batch::finish`], but one message alone becomes a frame of its own, which is shorter.
+    pub(super) fn finish_short(self) -> Option<Bytes> {
+        let Some(only) = self.only else { return self.finish() };
         let channel = self.channel?;
         let mut bytes = self.bytes.into_vec();
-        let Some(only) = self.only else { return Some(Bytes::from(bytes)) };
         let mut head = Writer::new();
         head.uint(channel);
         let start = only.saturating_sub(head.as_slice().len());

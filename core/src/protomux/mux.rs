@@ -136,11 +136,21 @@ impl Mux {
         self.corks = self.corks.saturating_add(1);
     }
 
-    /// Sends what was held back, when it matches the first cork.
+    /// Sends what was held back, when it matches the first cork; a batch even of one message, as the reference does.
     pub fn uncork(&mut self) {
         self.corks = self.corks.saturating_sub(1);
         if self.corks == 0 {
             self.flush();
+        }
+    }
+
+    /// As [`Mux::uncork`], for messages that happened to be written together: one alone travels as if there had been no
+    /// cork.
+    pub fn uncork_gathered(&mut self) {
+        self.corks = self.corks.saturating_sub(1);
+        if self.corks == 0 {
+            let frame = core::mem::take(&mut self.batch).finish_short();
+            self.events.extend(frame.map(MuxEvent::Transmit));
         }
     }
 
