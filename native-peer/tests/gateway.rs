@@ -77,7 +77,9 @@ impl World {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let member = member(seed, 0, Config { bootstrap: self.nodes.clone(), ..Config::default() }).await;
+        // An open caller waits for the peer's first packet, which an echo never sends: it is open itself.
+        let firewalled = seed != ECHO;
+        let member = member(seed, 0, Config { bootstrap: self.nodes.clone(), firewalled, ..Config::default() }).await;
         let pair = KeyPair::from_seed(&[seed; 32]);
         let mut events = member.events();
         let mut listener = member.listen(&pair, ServerSettings::default()).unwrap();
@@ -96,7 +98,7 @@ impl World {
             let (mut reader, mut writer) = tokio::io::split(wire);
             let _ = tokio::io::copy(&mut reader, &mut writer).await;
         };
-        self.peer(100, back).await
+        self.peer(ECHO, back).await
     }
 
     fn ends(&self) -> Vec<String> {
@@ -107,6 +109,8 @@ impl World {
         self.log.lock().unwrap().iter().filter_map(ended).collect()
     }
 }
+
+const ECHO: u8 = 100;
 
 fn options(port: u16, node: Config) -> MemberOptions {
     MemberOptions { host: Ipv4Addr::LOCALHOST, port, node, ..MemberOptions::default() }
