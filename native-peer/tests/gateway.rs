@@ -77,8 +77,8 @@ impl World {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        // An open caller waits for the peer's first packet, which an echo never sends: it is open itself.
-        let firewalled = seed != ECHO;
+        // An open caller waits for the peer's first packet: who says nothing first is open itself.
+        let firewalled = seed == POURING;
         let member = member(seed, 0, Config { bootstrap: self.nodes.clone(), firewalled, ..Config::default() }).await;
         let pair = KeyPair::from_seed(&[seed; 32]);
         let mut events = member.events();
@@ -111,6 +111,7 @@ impl World {
 }
 
 const ECHO: u8 = 100;
+const POURING: u8 = 101;
 
 fn options(port: u16, node: Config) -> MemberOptions {
     MemberOptions { host: Ipv4Addr::LOCALHOST, port, node, ..MemberOptions::default() }
@@ -171,7 +172,7 @@ async fn a_slow_browser_holds_up_its_far_peer_and_nobody_else() {
             let _ = wire.read_u8().await;
         }
     };
-    let poured = world.peer(101, pour).await;
+    let poured = world.peer(POURING, pour).await;
     let mut other = world.client(3, 2).await;
     let second = other.open(echo).await.unwrap();
     let mut slow = world.client(2, 1).await;
