@@ -200,7 +200,7 @@ async fn a_far_peer_that_does_not_read_holds_up_its_browser() {
         std::future::pending::<()>().await;
         drop(wire);
     };
-    let deaf = world.peer(101, deaf).await;
+    let deaf = world.peer(102, deaf).await;
     let mut client = world.client(2, 1).await;
     let stream = client.open(deaf).await.unwrap();
     let pushed = async {
