@@ -40,11 +40,24 @@ impl AdaptiveTimeout {
             known.at = now;
             return;
         }
+        self.forget_old(now);
         self.known.insert(address, RoundTrip { mean: took, deviation: took / 2, at: now });
         self.order.push_back(address);
         if self.order.len() > self.capacity {
             let oldest = self.order.pop_front();
             oldest.map(|oldest| self.known.remove(&oldest));
+        }
+    }
+
+    /// Looks at the two that came in first: those that tell nothing any more go, the others come in anew.
+    fn forget_old(&mut self, now: Instant) {
+        for _ in 0..2 {
+            let Some(address) = self.order.pop_front() else { return };
+            if self.known.get(&address).is_some_and(|known| now.since(known.at) < MAX_AGE) {
+                self.order.push_back(address);
+            } else {
+                self.known.remove(&address);
+            }
         }
     }
 
@@ -88,5 +101,16 @@ mod tests {
         assert_eq!(timeouts.timeout(now.after(MAX_AGE), &address(1), 1, millis(0)), millis(1000));
         (2..50).for_each(|port| timeouts.sample(now, address(port), millis(1)));
         assert_eq!((timeouts.known.len(), timeouts.order.len()), (2, 2));
+    }
+
+    #[test]
+    fn what_tells_nothing_any_more_takes_no_room() {
+        let millis = Duration::from_millis;
+        let mut timeouts = AdaptiveTimeout::new(1000, millis(1000), (millis(300), millis(4000)));
+        (0..50).for_each(|port| timeouts.sample(Instant::ZERO, address(port), millis(1)));
+        let later = Instant::ZERO.after(MAX_AGE);
+        timeouts.sample(later, address(7), millis(1));
+        (100..150).for_each(|port| timeouts.sample(later, address(port), millis(1)));
+        assert_eq!((timeouts.known.len(), timeouts.order.len()), (51, 51), "port 7 was heard again");
     }
 }
