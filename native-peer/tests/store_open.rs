@@ -310,3 +310,23 @@ fn room_ahead_of_the_log_is_given_back_by_closing_also_after_a_kill() {
     store.close().unwrap();
     assert!(room_ahead(folder.path()) <= 4096);
 }
+
+#[test]
+fn a_segment_that_a_killed_owner_only_began_is_no_damage_to_readers() {
+    // What a kill leaves between the making of a file and its header, and a power cut after that.
+    for begun in [Vec::new(), vec![0; 20], vec![0; 32]] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = open(folder.path()).unwrap();
+        put(&mut store, 0, 10).unwrap();
+        store.close().unwrap();
+        fs::write(folder.path().join("log/00000002"), begun).unwrap();
+        let mut store = open_read_only(folder.path()).unwrap();
+        let report = store.check().unwrap();
+        assert!(report.is_whole() && report.blocks == 1, "{report:?}");
+        drop(store);
+        let mut store = open(folder.path()).unwrap();
+        put(&mut store, 1, 10).unwrap();
+        let report = store.check().unwrap();
+        assert!(report.is_whole() && report.blocks == 2, "{report:?}");
+    }
+}

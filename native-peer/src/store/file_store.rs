@@ -31,6 +31,8 @@ pub struct FileStore {
     /// Bytes of the log since the changes were last frozen.
     log_bytes: u64,
     dropped_bytes: u64,
+    /// Where opening found the log's end.
+    found_end: LogPosition,
     broken: Option<StorageError>,
 }
 
@@ -119,6 +121,7 @@ impl FileStore {
             running: None,
             log_bytes: log_bytes.saturating_sub(replayed.dropped_bytes),
             dropped_bytes: replayed.dropped_bytes,
+            found_end: replayed.end,
             broken: None,
         })
     }
@@ -260,8 +263,20 @@ impl FileStore {
         }
     }
 
-    pub(super) fn dropped_bytes(&self) -> u64 {
-        self.dropped_bytes
+    /// Where the log ends; files may go on past it when the store is open for reading only.
+    pub(super) fn log_end(&self) -> LogPosition {
+        self.log.as_ref().map_or(self.found_end, LogWriter::end)
+    }
+
+    /// Waits for a checkpoint that runs, so that no file goes away.
+    pub(super) fn settle(&mut self) -> Result<(), StorageError> {
+        if self.running.is_none() {
+            return Ok(());
+        }
+        match self.collect(true) {
+            Err(StorageError::Full) => Ok(()),
+            settled => settled,
+        }
     }
 
     fn usable(&self) -> Result<(), StorageError> {
