@@ -3,6 +3,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
     dead_code,
     unreachable_pub,
     reason = "a test may fail loudly"
