@@ -124,6 +124,38 @@ async fn a_pinned_encrypted_core_stays_unreadable_to_the_gateway_and_readable_th
     swarm.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_is_dialled_over_tls_by_who_trusts_its_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let (kept, read) = (folder.path().join("kept"), folder.path().join("read"));
+    let (kept, read) = (kept.to_str().unwrap(), read.to_str().unwrap());
+    let mut written = Command::new(corestore());
+    written.args(["write", "--offline", "--json", "--append", "3", "--storage", kept]);
+    let written: serde_json::Value = serde_json::from_slice(&written.output().unwrap().stdout).unwrap();
+    let key = written["key"].as_str().unwrap();
+    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("../native-peer/tests/certificate");
+    let (certificate, secret) = (files.join("localhost.pem"), files.join("localhost.key.pem"));
+    let (_network, node) = network();
+    let tls = ["--tls-cert", certificate.to_str().unwrap(), "--tls-key", secret.to_str().unwrap()];
+    let keeper = gateway(node, &[&["--storage", kept, "--pin", key], &tls[..]].concat());
+    let url = format!("wss://localhost:{}/replicate", keeper.port);
+    // This process trusts what the system does, which does not know that certificate.
+    let stranger = Corestore::in_memory(&Options::default()).unwrap();
+    let refused = stranger.connect_websocket(url.clone()).await.unwrap_err();
+    assert!(refused.to_string().contains("certificate"), "{refused}");
+    let mut reader = Command::new(corestore());
+    reader.args(["read", key, "--no-swarm", "--json", "--download", "all", "--storage", read, "--ws", &url]);
+    reader.env("SSL_CERT_FILE", &certificate);
+    let mut reader = Process::start(reader);
+    let mut blocks = 0;
+    while blocks < 3 {
+        blocks += u64::from(reader.line().get("seq").is_some());
+    }
+    reader.terminate();
+    reader.wait();
+    keeper.end();
+}
+
 /// Whether some file below a folder holds these bytes.
 fn holds(folder: &Path, bytes: &[u8]) -> bool {
     fs::read_dir(folder).unwrap().flatten().any(|entry| match entry.file_type().unwrap().is_dir() {

@@ -40,7 +40,7 @@ pub(crate) struct ReadArguments {
     /// Dial a peer over TCP; may be given several times.
     #[arg(long, value_name = "[HOST:]PORT")]
     tcp: Vec<Address>,
-    /// Dial a peer over WebSocket, ws://HOST:PORT; may be given several times.
+    /// Dial a peer over WebSocket, ws://HOST:PORT or wss://HOST/replicate; may be given several times.
     #[arg(long, value_name = "URL")]
     ws: Vec<String>,
     /// Pass the store on over TCP; port 0 is any.
