@@ -57,3 +57,27 @@ fn slot_of(key: &PageKey) -> usize {
 const SLOTS: usize = 256;
 /// The golden ratio's fraction, whose products spread evenly.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::index::items::{PageId, page_key};
+    use corestore_core::merkle::Node;
+    use corestore_core::storage::CoreSlot;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn pages_at_any_even_distance_have_slots_of_their_own() {
+        for core in [0, 1, u32::MAX] {
+            for distance in (0..40).map(|power| 1_u64 << power) {
+                let key = |at| page_key::<Node>(PageId { core: CoreSlot(core), page: at * distance });
+                let slots: BTreeSet<usize> = (0..64).map(|at| slot_of(&key(at))).collect();
+                assert!(
+                    slots.len() > 32 && slots.iter().all(|slot| *slot < SLOTS),
+                    "{core} {distance} {}",
+                    slots.len()
+                );
+            }
+        }
+    }
+}
