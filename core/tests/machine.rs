@@ -58,6 +58,30 @@ fn a_full_store_stops_the_asking_and_not_the_reading() {
 }
 
 #[test]
+fn a_damaged_block_is_refused_and_its_neighbours_are_served() {
+    let mut world = World::new(2);
+    let (writer, info) = world.hosts[0].open(OpenCore::name("core-1"));
+    let blocks: Vec<Vec<u8>> = (0..40).map(|byte| vec![byte; 20]).collect();
+    world.hosts[0].append(writer, &blocks.iter().map(Vec::as_slice).collect::<Vec<_>>());
+    world.hosts[0].damaged.insert(7);
+    let (reader, _) = world.hosts[1].open(OpenCore::key(info.key));
+    follow(&mut world.hosts[1], reader);
+    world.connect(1, 0);
+    world.run();
+    assert_eq!(world.hosts[1].machine.count(reader, 0..40), 39);
+    assert!(!world.hosts[1].machine.has(reader, 7));
+    world.hosts[0].append(writer, &[b"later"]);
+    world.run();
+    assert!(world.hosts[1].machine.has(reader, 40));
+    // Once it can be read again a peer that asks anew gets it.
+    world.hosts[0].damaged.clear();
+    world.pass(Duration::from_secs(5));
+    world.connect(1, 0);
+    world.run();
+    assert_eq!(world.hosts[1].machine.count(reader, 0..41), 41);
+}
+
+#[test]
 fn a_full_store_refuses_an_append_and_takes_it_once_there_is_room() {
     let mut host = Host::new(1);
     let (session, _) = host.open(OpenCore::name("core-1"));

@@ -85,9 +85,18 @@ async fn space(directory: &Path) {
         }
         store.close().await.unwrap();
         tell(directory, what);
-        FileStore::open(directory, &StoreOptions::default()).unwrap().reclaim().unwrap();
-        tell(directory, "and reclaimed");
+        reclaim(directory);
     }
+    let store = Corestore::open(directory, Options::default()).await.unwrap();
+    store.get("large").await.unwrap().purge().await.unwrap();
+    store.close().await.unwrap();
+    tell(directory, "purged");
+    reclaim(directory);
+}
+
+fn reclaim(directory: &Path) {
+    FileStore::open(directory, &StoreOptions::default()).unwrap().reclaim().unwrap();
+    tell(directory, "and reclaimed");
 }
 
 fn tell(directory: &Path, what: &str) {

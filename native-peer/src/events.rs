@@ -47,6 +47,8 @@ pub enum CoreEvent {
         /// Block indexes.
         range: Range<u64>,
     },
+    /// The core left the store, and every handle of it was closed.
+    Purged,
     /// A peer began to replicate this core.
     PeerAdded {
         /// On which connection.
@@ -128,7 +130,7 @@ pub enum StoreEvent {
 
 impl Lagging for CoreEvent {
     fn is_progress(&self) -> bool {
-        !matches!(self, Self::Truncated { .. } | Self::Conflicted { .. } | Self::Cleared { .. })
+        !matches!(self, Self::Truncated { .. } | Self::Conflicted { .. } | Self::Cleared { .. } | Self::Purged)
     }
 
     fn lagged(missed: u64) -> Self {
@@ -165,6 +167,7 @@ pub(crate) fn translate(event: Event) -> Told {
             (core, CoreEvent::Uploaded { index, byte_length, connection })
         }
         Event::Cleared { core, range } => (core, CoreEvent::Cleared { range }),
+        Event::Purged { core } => (core, CoreEvent::Purged),
         Event::PeerAdded { core, connection, public_key } => (core, CoreEvent::PeerAdded { connection, public_key }),
         Event::PeerRemoved { core, connection } => (core, CoreEvent::PeerRemoved { connection }),
         Event::VerificationFailed { core, connection, reason } => {

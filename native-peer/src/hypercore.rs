@@ -100,6 +100,16 @@ impl Hypercore {
         self.write(|machine, session| machine.clear(session, range)).await.map(|_| ())
     }
 
+    /// Removes the core from the store: blocks, nodes, keys, all. Every handle of it is closed. A local name stays, and
+    /// makes the same core anew, empty: whoever has the old blocks stops following what is appended to it then, since
+    /// that is a second history under the same key.
+    ///
+    /// # Errors
+    /// [`WriteError`]; then the core stays whole.
+    pub async fn purge(&self) -> Result<(), WriteError> {
+        self.write(Sans::purge).await.map(|_| ())
+    }
+
     /// Block `index`, from peers if need be; past the end it waits for the log to grow.
     ///
     /// # Errors

@@ -18,10 +18,13 @@ use corestore_peer::{Corestore, Options};
 use futures_util::SinkExt;
 use relay_client::RelayClient;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Message as Frame;
 
 struct World {
@@ -37,6 +40,11 @@ struct World {
 
 impl World {
     async fn new(limits: Limits) -> Self {
+        Self::with_node(limits, Config::default()).await
+    }
+
+    /// `node`: the gateway's member of the DHT.
+    async fn with_node(limits: Limits, node: Config) -> Self {
         let mut nodes: Vec<SocketAddrV4> = Vec::new();
         let mut members = Vec::new();
         for number in 0..3 {
@@ -46,7 +54,7 @@ impl World {
             members.push(member(number, port, Config { bootstrap, ..Config::bootstrapper(address) }).await);
             nodes.push(address);
         }
-        let options = options(0, Config { bootstrap: nodes.clone(), ..Config::default() });
+        let options = options(0, Config { bootstrap: nodes.clone(), ..node });
         let identity = [42; 32];
         let options = SwarmOptions { member: options, identity: Some(identity), ..SwarmOptions::default() };
         let (swarm, connections) = Swarm::start(options).unwrap();
@@ -77,9 +85,7 @@ impl World {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        // An open caller waits for the peer's first packet: who says nothing first is open itself.
-        let firewalled = seed == POURING;
-        let member = member(seed, 0, Config { bootstrap: self.nodes.clone(), firewalled, ..Config::default() }).await;
+        let member = member(seed, 0, Config { bootstrap: self.nodes.clone(), ..Config::default() }).await;
         let pair = KeyPair::from_seed(&[seed; 32]);
         let mut events = member.events();
         let mut listener = member.listen(&pair, ServerSettings::default()).unwrap();
@@ -98,7 +104,17 @@ impl World {
             let (mut reader, mut writer) = tokio::io::split(wire);
             let _ = tokio::io::copy(&mut reader, &mut writer).await;
         };
-        self.peer(ECHO, back).await
+        self.peer(100, back).await
+    }
+
+    /// A figure of the gateway's.
+    async fn figure(&self, name: &str) -> usize {
+        let mut stream = tokio::net::TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(&format!("corestore_gateway_{name} ")));
+        line.unwrap().parse().unwrap()
     }
 
     fn ends(&self) -> Vec<String> {
@@ -109,9 +125,6 @@ impl World {
         self.log.lock().unwrap().iter().filter_map(ended).collect()
     }
 }
-
-const ECHO: u8 = 100;
-const POURING: u8 = 101;
 
 fn options(port: u16, node: Config) -> MemberOptions {
     MemberOptions { host: Ipv4Addr::LOCALHOST, port, node, ..MemberOptions::default() }
@@ -159,6 +172,67 @@ async fn garbage_floods_and_broken_rules_end_their_own_connection_only() {
 }
 
 #[tokio::test]
+async fn honest_browsers_are_answered_while_others_send_garbage_flood_and_read_nothing() {
+    let mut world = World::new(Limits::default()).await;
+    let echo = world.echo().await;
+    let mut honest = Vec::new();
+    for number in 0..4 {
+        let mut client = world.client(2, number).await;
+        let stream = client.open(echo).await.unwrap();
+        honest.push((client, stream));
+    }
+    let (shown_out, flooded) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let mut rude = JoinSet::new();
+    rude.spawn(garbage(world.address, Arc::clone(&shown_out)));
+    for (home, reads) in [(4, true), (5, false)] {
+        let mut client = world.client(home, 11).await;
+        let stream = client.open(echo).await.unwrap();
+        rude.spawn(flood(client, stream.ours, reads, Arc::clone(&flooded)));
+    }
+    let (mut rounds, mut held) = (0, 0);
+    while rounds < 50 || shown_out.load(Relaxed) < 10 || flooded.load(Relaxed) < (8 << 20) || held < (64 << 10) {
+        for (client, stream) in &mut honest {
+            let asked = Bytes::from(vec![7; 256]);
+            assert_eq!(client.echo(stream, asked.clone()).await.unwrap(), asked);
+        }
+        held = held.max(world.figure("buffered_to_browsers_bytes").await);
+        rounds += 1;
+    }
+    assert!(held <= 2 * (512 << 10), "{held} bytes are held for two browsers");
+    // The last one's end is counted a moment after it is told.
+    assert!(world.figure("faults_total").await + 1 >= shown_out.load(Relaxed));
+    assert!(world.ends().iter().all(|reason| reason.contains("malformed")), "{:?}", world.ends());
+    rude.shutdown().await;
+}
+
+/// Sends what is no frame and what is no message, again and again; counts how often it was shown out for it.
+async fn garbage(to: SocketAddr, shown_out: Arc<AtomicUsize>) {
+    for number in 0..usize::MAX {
+        let from = Ipv4Addr::new(127, 0, 0, 3);
+        if let Ok(mut client) = RelayClient::connect(to, from, KeyPair::from_seed(&[10; 32])).await {
+            let noise: &[u8] = [&[0xff; 40][..], &[0, 1, 200, 1, 2, 3], &[1, 10, 0, 1]][number % 3];
+            client.socket.send(Frame::Binary(Bytes::copy_from_slice(noise))).await.unwrap();
+            let told = client.hear().await.unwrap_err();
+            assert!(told.starts_with("1008"), "{told}");
+            shown_out.fetch_add(1, Relaxed);
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Sends as much as is taken, to a peer that sends it back.
+async fn flood(mut client: RelayClient, alias: u32, reads: bool, flooded: Arc<AtomicUsize>) {
+    loop {
+        let data = vec![Bytes::from(vec![1; 64 << 10])];
+        client.send(&Message::Data { alias, data }).await.unwrap();
+        flooded.fetch_add(64 << 10, Relaxed);
+        if reads {
+            client.hear().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_slow_browser_holds_up_its_far_peer_and_nobody_else() {
     let mut world = World::new(Limits { buffered_out: 256 << 10, ..Limits::default() }).await;
     let echo = world.echo().await;
@@ -172,7 +246,7 @@ async fn a_slow_browser_holds_up_its_far_peer_and_nobody_else() {
             let _ = wire.read_u8().await;
         }
     };
-    let poured = world.peer(POURING, pour).await;
+    let poured = world.peer(101, pour).await;
     let mut other = world.client(3, 2).await;
     let second = other.open(echo).await.unwrap();
     let mut slow = world.client(2, 1).await;
@@ -191,6 +265,23 @@ async fn a_slow_browser_holds_up_its_far_peer_and_nobody_else() {
         }
     }
     all_sent.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_peer_hears_of_a_browser_that_has_nothing_to_say_and_speaks_first() {
+    for quick_check in [true, false] {
+        let mut world = World::with_node(Limits::default(), Config { quick_check, ..Config::default() }).await;
+        let greet = |mut wire: Wire| async move {
+            wire.write_all(b"welcome").await.unwrap();
+            let _ = wire.read_u8().await;
+        };
+        let peer = world.peer(101, greet).await;
+        let mut client = world.client(2, 1).await;
+        let stream = client.open(peer).await.unwrap();
+        let said = client.hear().await.unwrap();
+        let welcome = vec![Bytes::from_static(b"welcome")];
+        assert_eq!(said, Message::Data { alias: stream.theirs, data: welcome }, "quick check: {quick_check}");
+    }
 }
 
 #[tokio::test]

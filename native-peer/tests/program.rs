@@ -94,6 +94,28 @@ fn a_store_at_rest_is_looked_into_and_worked_on() {
 }
 
 #[test]
+fn what_is_dropped_gives_its_room_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = text(folder.path());
+    let run = |arguments: &[&str], input: &str| good(&[arguments, &["--storage", store]].concat(), input);
+    let line = "x".repeat(4096);
+    run(&["append", "notes"], &format!("{line}\n").repeat(100));
+    run(&["append", "diary", "stays"], "");
+    assert_eq!(run(&["clear", "notes", "0"], ""), "1 blocks dropped, 99 stay\n");
+    assert_eq!(run(&["clear", "notes", "1", "90"], ""), "89 blocks dropped, 10 stay\n");
+    let reclaimed = run(&["reclaim", "--json"], "");
+    let reclaimed: serde_json::Value = serde_json::from_str(&reclaimed).unwrap();
+    let (before, after) = (reclaimed["bytesBefore"].as_u64().unwrap(), reclaimed["bytesAfter"].as_u64().unwrap());
+    assert!(before > 400 << 10 && after < 120 << 10, "{before} bytes before, {after} after");
+    assert!(sentence(&["purge", "notes", "--storage", store]).contains("--own"));
+    assert!(run(&["purge", "notes", "--own"], "").contains("its 10 blocks are gone"));
+    run(&["reclaim"], "");
+    assert!(run(&["verify"], "").starts_with("whole: 1 cores, 1 blocks"));
+    assert_eq!(run(&["cat", "diary"], ""), "stays\n");
+    assert!(sentence(&["cat", "notes", "--storage", store]).contains("no core `notes`"));
+}
+
+#[test]
 fn a_writer_goes_on_where_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let storage = ["--storage", text(folder.path()), "--offline", "--json"];

@@ -1,7 +1,6 @@
 // The gateway goes away and comes back: the page says so, dials again, and goes on where it was.
-import { createServer } from 'node:net'
 import { inState, openBrowser, openPage, shows } from './lib/chromium.mjs'
-import { temporaryFolder } from './lib/native.mjs'
+import { freePort, temporaryFolder } from './lib/native.mjs'
 import { scenario } from './lib/scenario.mjs'
 import { startGateway, startNetwork, startSwarmPeer } from './lib/swarm.mjs'
 
@@ -28,11 +27,3 @@ await scenario(async () => {
   await shows(page, two, 1, 'meanwhile')
   await inState(page, 'live')
 })
-
-async function freePort () {
-  const server = createServer()
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  return port
-}

@@ -79,6 +79,18 @@ const CHECKS = {
     equal(await code(() => store.get('short')), 'INVALID_KEY')
     await core.clear(0)
     equal([await core.has(0), await core.get(0, { wait: false })], [false, null])
+    const another = store.get({ key: core.key })
+    await another.ready()
+    const ended = new Promise((resolve) => another.on('close', resolve))
+    const purged = []
+    another.on('purge', () => purged.push('another'))
+    await core.purge()
+    await ended
+    equal([core.closed, another.closed, purged, await code(() => another.get(0))], [true, true, ['another'], 'SESSION_CLOSED'])
+    equal(await code(() => store.get({ key: core.key, createIfMissing: false }).ready()), 'STORAGE_EMPTY')
+    const anew = store.namespace('n').get({ name: 'a' })
+    await anew.ready()
+    equal(anew.length, 0)
     await store.close()
   },
 

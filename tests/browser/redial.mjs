@@ -1,8 +1,7 @@
 // A page whose peer goes away dials again and goes on; a transport that is slow holds the page's sending back.
-import { createServer } from 'node:net'
 import { openBrowser } from './lib/chromium.mjs'
 import { helpers } from './lib/in-page.mjs'
-import { startWriter, temporaryFolder } from './lib/native.mjs'
+import { freePort, startWriter, temporaryFolder } from './lib/native.mjs'
 import { eventually, scenario } from './lib/scenario.mjs'
 import { PACKAGE, serveSite } from './lib/site.mjs'
 
@@ -83,12 +82,4 @@ async function slowTransport () {
   await done
   equal(await reader.count(), 1000)
   await Promise.all(stores.map((store) => store.close()))
-}
-
-async function freePort () {
-  const server = createServer()
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  return port
 }

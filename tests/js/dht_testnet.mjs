@@ -1,11 +1,15 @@
-// A private DHT of genuine HyperDHT nodes on loopback, driven by JSON lines on stdin: {"id","method","args":[…]}.
+// A private DHT of genuine HyperDHT nodes, driven by JSON lines on stdin: {"id","method","args":[…]}.
 // Prints {"bootstrap":[{host,port}]} first, then {"id","result"} or {"id","error"} for each line. Ends with stdin.
-//   node dht_testnet.mjs --nodes 4
+//   node dht_testnet.mjs --nodes 4 [--hosts ADDRESS,…]
+// The nodes share the hosts in turn; without them they are on loopback.
 import DHT from 'hyperdht'
 import { Server as RelayServer } from 'blind-relay'
 import { createInterface } from 'node:readline'
+import { options } from './common.mjs'
 
-const size = Number(process.argv[process.argv.indexOf('--nodes') + 1] || 4)
+const { nodes: count = '4', hosts: list = '127.0.0.1' } = options({ nodes: 'string', hosts: 'string' })
+const size = Number(count)
+const hosts = list.split(',')
 const nodes = []
 const servers = new Map()
 const relays = new Map()
@@ -14,14 +18,20 @@ const bytes = (digits) => Buffer.from(digits, 'hex')
 const say = (line) => process.stdout.write(JSON.stringify(line) + '\n')
 
 async function node (opts = {}) {
-  const made = new DHT({ host: '127.0.0.1', bootstrap: bootstrap(), ephemeral: false, firewalled: false, ...opts })
+  const host = hosts[nodes.length % hosts.length]
+  const made = new DHT({ host, bootstrap: bootstrap(), ephemeral: false, firewalled: false, ...opts })
   nodes.push(made)
   await made.fullyBootstrapped()
   return made
 }
 
 function bootstrap () {
-  return nodes.slice(0, 1).map((node) => ({ host: '127.0.0.1', port: node.address().port }))
+  return nodes.slice(0, 1).map(address)
+}
+
+function address (node) {
+  const { host, port } = node.address()
+  return { host, port }
 }
 
 async function all (query) {
@@ -120,9 +130,9 @@ const methods = {
 }
 
 for (let i = 0; i < size; i++) await node()
-const client = new DHT({ host: '127.0.0.1', bootstrap: bootstrap() })
+const client = new DHT({ host: hosts[0], bootstrap: bootstrap() })
 await client.fullyBootstrapped()
-say({ bootstrap: nodes.map((node) => ({ host: '127.0.0.1', port: node.address().port })) })
+say({ bootstrap: nodes.map(address) })
 
 for await (const line of createInterface({ input: process.stdin })) {
   const { id, method, args } = JSON.parse(line)

@@ -14,7 +14,8 @@ dial(store, Number(port))
 if (passOn !== undefined) say({ event: 'serving', tcp: (await serve(store, Number(passOn))).address().port })
 const { otherKeys } = JSON.parse(await first.get(0))
 say({ event: 'otherKeys', otherKeys })
-await Promise.all(otherKeys.map(follow))
+// A get that waits when the store closes rejects.
+await Promise.all(otherKeys.map(follow)).catch((error) => { if (!store.closing) throw error })
 
 async function follow (text) {
   const core = store.get({ key: fromHex(text), encryption })

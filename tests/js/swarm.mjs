@@ -1,18 +1,21 @@
 // A JavaScript peer on a private network: writes to one core, or reads it, over Hyperswarm and Corestore.
-//   node swarm.mjs --storage DIR --bootstrap HOST:PORT,… [--key HEX]
+//   node swarm.mjs --storage DIR --bootstrap HOST:PORT,… [--key HEX] [--relay HEX]
 // Without a key it writes a core that names one other (core-1 names core-2) and says {"key"}; each line
 // {"append":[base64,…]} fills core-2. With a key it follows the cores that block 0 names: {"core","seq","sha256"}.
 import Corestore from 'corestore'
 import Hyperswarm from 'hyperswarm'
 import { commands, digest, endWith, fromHex, options, say, toHex } from './common.mjs'
 
-const { storage, bootstrap, key } = options({ storage: 'string', bootstrap: 'string', key: 'string' })
+const { storage, bootstrap, key, relay } = options({
+  storage: 'string', bootstrap: 'string', key: 'string', relay: 'string'
+})
 const nodes = bootstrap.split(',').map((node) => {
   const [host, port] = node.split(':')
   return { host, port: Number(port) }
 })
 const store = new Corestore(storage)
-const swarm = new Hyperswarm({ bootstrap: nodes })
+// A blind relay to meet at where no hole can be punched.
+const swarm = new Hyperswarm({ bootstrap: nodes, ...(relay && { relayThrough: fromHex(relay) }) })
 swarm.on('connection', (connection) => {
   connection.on('error', () => {})
   store.replicate(connection)

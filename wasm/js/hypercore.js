@@ -154,6 +154,12 @@ export class Hypercore extends Emitter {
     return (await this._opened()).clear(start, end)
   }
 
+  async purge() {
+    const handle = await this._opened()
+    await handle.purge()
+    await this.close()
+  }
+
   createReadStream(options) {
     return blocks(this, options)
   }
@@ -268,6 +274,10 @@ export class Hypercore extends Emitter {
         const [name, payload] = args
         return this._extensions.get(name)?.onmessage?.(payload, this._peers.get(connection) ?? null)
       }
+      case 'purge':
+        this.emit(event)
+        // Whoever purged it says when that is done.
+        return this.close().catch(() => {})
       default:
         return this.emit(event, ...args)
     }

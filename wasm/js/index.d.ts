@@ -507,6 +507,8 @@ export type HypercoreEvents = {
   upload: [index: number, byteLength: number, peer: Peer | null]
   /** Stored blocks `start` to `end` (not included) were dropped. */
   clear: [start: number, end: number]
+  /** The core left the store; the session closes. */
+  purge: []
   'peer-add': [peer: Peer]
   'peer-remove': [peer: Peer]
   /** Two valid signatures over different histories: the core is frozen. */
@@ -570,6 +572,11 @@ export class Hypercore extends Emitter<HypercoreEvents> {
   truncate(length: number, fork?: number): Promise<void>
   /** Drops stored blocks `start` to `end` (not included; one block when not given); they may be fetched again. */
   clear(start: number, end?: number): Promise<void>
+  /**
+   * Removes the core from the store: blocks, keys, all. Every session of it closes. Getting it by its name makes the same
+   * core anew, empty; peers that have its old blocks stop following what is appended to it then.
+   */
+  purge(): Promise<void>
 
   createReadStream<T = Uint8Array>(options?: ReadStreamOptions): ReadStream<T>
   createByteStream(options?: ByteStreamOptions): ReadStream<Uint8Array>

@@ -103,6 +103,7 @@ impl Events {
             Event::Cleared { core, range } => {
                 self.of_core("clear", core, None, &[number(range.start).into(), number(range.end).into()]);
             }
+            Event::Purged { core } => self.of_core("purge", core, None, &[]),
             Event::PeerAdded { core, connection, public_key } => {
                 self.of_core("peer-add", core, Some(connection), &[to_js(public_key.as_ref()).into()]);
             }

@@ -255,6 +255,12 @@ impl HypercoreHandle {
         Ok(promise(&self.driver, request, None, done))
     }
 
+    /// Removes the core from the store; a promise that resolves when that is stored.
+    pub fn purge(&self) -> Promise {
+        let request = self.driver.command(|machine| machine.purge(self.session));
+        promise(&self.driver, request, None, done)
+    }
+
     /// A promise of a read-only session pinned to the present length.
     pub fn snapshot(&self) -> Promise {
         let request = self.driver.command(|machine| machine.snapshot(self.session));

@@ -67,8 +67,8 @@ impl Corestore {
         if holder.read_only || !core.log.is_writable() { Err(CommandError::NotWritable) } else { Ok(holder.core) }
     }
 
-    /// Runs a change, or queues it behind a truncation that is under way.
-    fn defer_or_run(&mut self, id: DiscoveryKey, change: Deferred) {
+    /// Runs a change, or queues it behind one that must be stored first.
+    pub(super) fn defer_or_run(&mut self, id: DiscoveryKey, change: Deferred) {
         let Some(core) = self.cores.get_mut(&id) else { return };
         core.deferred.push_back(change);
         self.run_deferred(id);
@@ -77,7 +77,7 @@ impl Corestore {
     /// Runs queued changes as far as they may run now.
     pub(super) fn run_deferred(&mut self, id: DiscoveryKey) {
         while let Some(core) = self.cores.get_mut(&id) {
-            let must_settle = matches!(core.deferred.front(), Some(Deferred::Truncate { .. }));
+            let must_settle = matches!(core.deferred.front(), Some(Deferred::Truncate { .. } | Deferred::Purge { .. }));
             if core.truncating || (must_settle && !core.log.is_settled()) {
                 return;
             }
@@ -97,6 +97,7 @@ impl Corestore {
                 Some(Deferred::Truncate { request, new_length, fork }) => {
                     self.plan_truncate(id, request, new_length, fork);
                 }
+                Some(Deferred::Purge { request }) => self.run_purge(id, request),
             }
         }
     }

@@ -204,7 +204,6 @@ impl Corestore {
                     self.attach(id, core);
                 }
             }
-            ConnectionEvent::Pair(core) if self.cores.contains_key(&core) => self.attach(id, core),
             ConnectionEvent::Pair(core) => self.open_for_peer(id, core),
             ConnectionEvent::Opened { channel, handshake } => self.channel_opened(id, channel, &handshake),
             ConnectionEvent::Message { channel, kind, payload } => self.channel_message(id, channel, kind, &payload),

@@ -56,6 +56,7 @@ pub(super) enum Deferred {
     Append { request: RequestId, cipher: Option<BlockCipher>, blocks: Vec<Bytes> },
     Clear { request: RequestId, range: Range<u64>, then: Then },
     Truncate { request: RequestId, new_length: u64, fork: Option<u64> },
+    Purge { request: RequestId },
 }
 
 /// A log as replication may see it.

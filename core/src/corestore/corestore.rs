@@ -7,6 +7,7 @@ use super::cores::OpenedCore;
 use super::io::{CloseReason, CommandError, ConnectionId, Event, Input, Outcome, Output, RequestId, Role, SessionId};
 use super::opening::{Early, Opening, Startup};
 use super::pending::Pending;
+use super::purging::Purging;
 use super::sessions::Session;
 use super::timers::{Timer, Timers};
 use super::waiting::Waiting;
@@ -31,6 +32,7 @@ pub struct Corestore {
     pub(super) early: Vec<Early>,
     pub(super) cores: BTreeMap<DiscoveryKey, Box<OpenedCore>>,
     pub(super) opening: BTreeMap<DiscoveryKey, Opening>,
+    pub(super) purging: BTreeMap<DiscoveryKey, Purging>,
     pub(super) sessions: BTreeMap<SessionId, Session>,
     pub(super) connections: BTreeMap<ConnectionId, Link>,
     pub(super) peers: BTreeMap<PeerId, Peer>,
@@ -65,6 +67,7 @@ impl Corestore {
             early: Vec::new(),
             cores: BTreeMap::new(),
             opening: BTreeMap::new(),
+            purging: BTreeMap::new(),
             sessions: BTreeMap::new(),
             connections: BTreeMap::new(),
             peers: BTreeMap::new(),

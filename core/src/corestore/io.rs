@@ -453,6 +453,11 @@ pub enum Event {
         /// Block indexes.
         range: Range<u64>,
     },
+    /// The core left the store, and every session of it was closed.
+    Purged {
+        /// Which core.
+        core: DiscoveryKey,
+    },
     /// A peer began to replicate this core.
     PeerAdded {
         /// Which core.

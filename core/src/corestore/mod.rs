@@ -15,6 +15,7 @@ mod naming;
 mod opening;
 mod pending;
 mod proofs;
+mod purging;
 mod sessions;
 mod timers;
 mod waiting;

@@ -205,6 +205,7 @@ impl Corestore {
     }
 
     pub(super) fn open_target(&mut self, target: Target) {
+        let Some(target) = self.wait_for_purge(target) else { return };
         let discovery_key = target.discovery_key;
         if self.cores.contains_key(&discovery_key) {
             self.hand_out(target);

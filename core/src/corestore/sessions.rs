@@ -158,6 +158,13 @@ impl Corestore {
     /// [`Outcome::Done`].
     pub fn close_session(&mut self, session: SessionId) -> RequestId {
         let request = RequestId(self.next_id());
+        self.end_session(session);
+        self.resolve(request, Ok(Outcome::Done));
+        self.settle();
+        request
+    }
+
+    pub(super) fn end_session(&mut self, session: SessionId) {
         let waiting = self.sessions.get(&session).map(|session| session.waiting.clone()).unwrap_or_default();
         for waiter in waiting {
             self.give_up(waiter, CommandError::SessionClosed);
@@ -165,8 +172,5 @@ impl Corestore {
         if let Some(closed) = self.sessions.remove(&session) {
             self.session_closed(closed.core, session);
         }
-        self.resolve(request, Ok(Outcome::Done));
-        self.settle();
-        request
     }
 }

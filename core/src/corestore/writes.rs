@@ -54,6 +54,7 @@ pub(super) enum Then {
         length: u64,
     },
     Create(Box<Hypercore>),
+    Purged(RequestId),
     Frozen,
     Peer {
         peer: PeerId,
@@ -96,6 +97,13 @@ impl Corestore {
         let id = commit.id;
         self.writes.gathering.add_commit(slot, commit);
         self.writes.entries.push(Entry { core, slot, commit: id, then });
+    }
+
+    /// Removes everything of a core.
+    pub(super) fn write_purge(&mut self, slot: CoreSlot, core: DiscoveryKey, request: RequestId) {
+        self.writes.unfrozen.remove(&core);
+        self.writes.gathering.add_purge(slot, &core);
+        self.writes.entries.push(Entry { core, slot, commit: CommitId(0), then: Then::Purged(request) });
     }
 
     /// Records that belong to no core; always durable.
@@ -156,6 +164,12 @@ impl Corestore {
             self.opened(entry.slot, *log);
             return;
         }
+        if let Then::Purged(request) = entry.then {
+            self.event(Event::Purged { core: entry.core });
+            self.resolve(request, Ok(Outcome::Done));
+            self.purge_over(entry.core);
+            return;
+        }
         let Some(core) = self.cores.get_mut(&entry.core) else { return };
         let old_length = core.log.head().roots.length;
         let Some(applied) = core.log.apply(entry.commit) else { return };
@@ -210,7 +224,7 @@ impl Corestore {
             Then::Done(request) => self.resolve(request, Ok(Outcome::Done)),
             Then::Fetch(fetch) => self.get_or_fail(fetch),
             Then::Proven { request, length } => self.resolve(request, Ok(Outcome::Proven { length })),
-            Then::Nothing | Then::Create(_) | Then::Frozen | Then::Peer { .. } => {}
+            Then::Nothing | Then::Create(_) | Then::Purged(_) | Then::Frozen | Then::Peer { .. } => {}
         }
     }
 
@@ -229,6 +243,10 @@ impl Corestore {
                 | Then::Fetch(Fetch { request, .. })
                 | Then::Proven { request, .. } => {
                     self.resolve(request, Err(CommandError::Storage(error.clone())));
+                }
+                Then::Purged(request) => {
+                    self.resolve(request, Err(CommandError::Storage(error.clone())));
+                    self.purge_over(entry.core);
                 }
                 Then::Create(_) => self.open_failed(entry.core, &CommandError::Storage(error.clone())),
                 Then::Peer { peer, .. } => self.store_failed(entry.core, peer),

@@ -1,10 +1,9 @@
 //! Signatures by several signers, each perhaps over a longer tree, with the nodes that lead there
 //! (`hypercore/lib/multisig.js`; `messages.js`, `multiSignature`).
 
-use crate::crypto::Hash;
 use crate::crypto::Signature;
 use crate::encoding::{Decode, DecodeError, Encode, Reader, Writer};
-use crate::merkle::{Node, TreeIndex};
+use crate::merkle::{Node, decode_nodes, encode_nodes};
 use alloc::vec::Vec;
 
 /// The signature form of manifests from version 1 on, even for one signer.
@@ -96,23 +95,4 @@ fn decode_v0_patch(reader: &mut Reader<'_>) -> Result<u64, DecodeError> {
     let count = reader.count(1, "patch nodes")?;
     (0..count).try_for_each(|_| reader.uint("patch node").map(|_| ()))?;
     Ok(length)
-}
-
-fn encode_nodes(nodes: &[Node], writer: &mut Writer) {
-    writer.count(nodes.len());
-    for node in nodes {
-        writer.uint(node.index.0);
-        writer.uint(node.size);
-        writer.raw(node.hash.as_ref());
-    }
-}
-
-fn decode_nodes(reader: &mut Reader<'_>) -> Result<Vec<Node>, DecodeError> {
-    let count = reader.count(34, "nodes")?;
-    (0..count)
-        .map(|_| {
-            let index = TreeIndex(reader.uint("node index")?);
-            Ok(Node { index, size: reader.uint("node size")?, hash: Hash(reader.array("node hash")?) })
-        })
-        .collect()
 }

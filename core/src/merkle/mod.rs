@@ -1,5 +1,6 @@
 //! The Merkle tree over a core's blocks: roots, proofs, verification (`hypercore/lib/merkle-tree.js`).
 
+mod list;
 mod lookup;
 mod missing;
 mod node;
@@ -11,6 +12,7 @@ mod roots;
 mod seek;
 mod verify;
 
+pub(crate) use list::{decode_nodes, encode_nodes};
 pub use missing::missing_nodes;
 pub use node::{LoadedNodes, Node, TreeIndex};
 pub use proof::{

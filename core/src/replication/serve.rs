@@ -128,6 +128,10 @@ impl Replicator {
     }
 
     pub(super) fn serve_loaded(&mut self, view: &CoreView<'_>, peer: PeerId, group: Vec<Serving>, loaded: &Loaded) {
+        if loaded.failed && group.len() > 1 {
+            // What is damaged costs the others nothing: each is read by itself.
+            return group.into_iter().for_each(|serving| self.load_for(peer, Vec::from([serving])));
+        }
         loaded.nodes.iter().for_each(|node| self.recent.insert(*node));
         let mut further = Vec::new();
         for mut serving in group {

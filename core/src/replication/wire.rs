@@ -5,8 +5,8 @@ use crate::crypto::Hash;
 use crate::encoding::{Decode, DecodeError, Encode, Reader, Writer};
 use crate::manifest::Manifest;
 use crate::merkle::{
-    DataBlock, DataHash, DataSeek, DataUpgrade, Node, Proof, ProofRequest, RequestBlock, RequestSeek, RequestUpgrade,
-    TreeIndex,
+    DataBlock, DataHash, DataSeek, DataUpgrade, Proof, ProofRequest, RequestBlock, RequestSeek, RequestUpgrade,
+    TreeIndex, decode_nodes, encode_nodes,
 };
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -361,25 +361,6 @@ fn decode_data(reader: &mut Reader<'_>, payload: &Bytes) -> Result<Data, DecodeE
     }
     let manifest = (flags & 16 != 0).then(|| Manifest::decode(reader)).transpose()?;
     Ok(Data { request, proof, manifest })
-}
-
-fn encode_nodes(nodes: &[Node], writer: &mut Writer) {
-    writer.count(nodes.len());
-    for node in nodes {
-        writer.uint(node.index.0);
-        writer.uint(node.size);
-        writer.raw(node.hash.as_ref());
-    }
-}
-
-fn decode_nodes(reader: &mut Reader<'_>) -> Result<Vec<Node>, DecodeError> {
-    let count = reader.count(34, "data: nodes")?;
-    (0..count)
-        .map(|_| {
-            let index = TreeIndex(reader.uint("data: node index")?);
-            Ok(Node { index, size: reader.uint("data: node size")?, hash: Hash(reader.array("data: node hash")?) })
-        })
-        .collect()
 }
 
 fn decode_no_data(reader: &mut Reader<'_>) -> Result<Message, DecodeError> {

@@ -66,6 +66,13 @@ pub fn page_of(key: &RecordKey) -> Option<u64> {
     key.0.last_chunk().map(|bytes| u64::from_be_bytes(*bytes))
 }
 
+/// Everything of a core but its entry.
+pub fn records_of(slot: CoreSlot) -> Range<RecordKey> {
+    let end =
+        slot.0.checked_add(1).map_or_else(|| with(CORE_RECORD + 1, &[]), |next| with(CORE_RECORD, &next.to_be_bytes()));
+    with(CORE_RECORD, &slot.0.to_be_bytes())..end
+}
+
 /// A user's own value beside a core.
 pub fn user_data(slot: CoreSlot, name: &Hash) -> RecordKey {
     of_core(slot, USER_DATA, name.as_ref())
@@ -108,6 +115,19 @@ mod tests {
             assert!(!pages(CoreSlot(8)).contains(&key));
             assert!(!pages(CoreSlot(7)).contains(&auth(CoreSlot(7))));
             assert_eq!(page_of(&key), Some(number));
+        }
+        for slot in [0, 7, u32::MAX] {
+            let all = records_of(CoreSlot(slot));
+            let mine = [
+                auth(CoreSlot(slot)),
+                state(CoreSlot(slot)),
+                page(CoreSlot(slot), u64::MAX),
+                user_data(CoreSlot(slot), &Hash([255; 32])),
+            ];
+            assert!(mine.iter().all(|key| all.contains(key)));
+            let next = slot.checked_add(1).map(|next| auth(CoreSlot(next)));
+            let before = slot.checked_sub(1).map(|before| user_data(CoreSlot(before), &Hash([255; 32])));
+            assert!(!next.into_iter().chain(before).any(|key| all.contains(&key)));
         }
     }
 

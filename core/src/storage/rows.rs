@@ -2,6 +2,7 @@
 
 use super::keys;
 use super::op::{CoreSlot, Durability, ReadBatch, ReadReply, RecordKey, WriteBatch, WriteOp};
+use crate::crypto::DiscoveryKey;
 use crate::encoding::Encode;
 use crate::log::{Change, Commit, StoredState};
 use crate::merkle::{LoadedNodes, TreeIndex};
@@ -35,6 +36,18 @@ impl Gathering {
                 change => add_change(&mut self.batch.ops, slot, change),
             }
         }
+    }
+
+    /// Adds the removal of the core in `slot`: its entry, and all that is stored of it.
+    pub fn add_purge(&mut self, slot: CoreSlot, discovery_key: &DiscoveryKey) {
+        self.states.remove(&slot);
+        self.batch.durability = Durability::Durable;
+        self.batch.ops.extend([
+            WriteOp::DeleteRecord(keys::core(discovery_key)),
+            WriteOp::DeleteRecords(keys::records_of(slot)),
+            WriteOp::DeleteBlocks { core: slot, range: 0..u64::MAX },
+            WriteOp::DeleteNodes { core: slot, range: 0..u64::MAX },
+        ]);
     }
 
     /// Adds an operation of its own.

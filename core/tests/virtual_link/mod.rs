@@ -3,6 +3,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
     dead_code,
     unreachable_pub,
     reason = "a test may fail loudly"
@@ -31,6 +32,8 @@ pub struct Host {
     pub closed: Vec<(ConnectionId, CloseReason)>,
     /// Writes fail: the store is full.
     pub full: bool,
+    /// Blocks that cannot be read.
+    pub damaged: BTreeSet<u64>,
     /// The most blocks and nodes read at once.
     pub largest_read: usize,
     first: MemoryStore,
@@ -65,6 +68,7 @@ impl Host {
             outbox: VecDeque::new(),
             closed: Vec::new(),
             full,
+            damaged: BTreeSet::new(),
             largest_read: 0,
             written: Vec::new(),
         };
@@ -98,6 +102,9 @@ impl Host {
         match &request {
             StorageOp::Write(_) if self.full => return Err(StorageError::Full),
             StorageOp::Write(batch) => self.written.push(batch.clone()),
+            StorageOp::Read(read) if read.blocks.iter().any(|(_, index)| self.damaged.contains(index)) => {
+                return Err(StorageError::Damaged("a block fails its checksum".to_owned()));
+            }
             StorageOp::Read(read) => {
                 self.largest_read = self.largest_read.max(read.nodes.len() + read.blocks.len());
             }

@@ -1,54 +1,85 @@
-//! The gateway's process.
+//! The processes of the measurement, and what each of them uses.
 
+use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-/// `corestore gateway`, until it is dropped.
-pub(crate) struct GatewayProcess {
+/// A process that says JSON, line by line. It ends when this is dropped.
+pub(crate) struct Process {
     child: Child,
+    pub(crate) first: Value,
+    lines: Receiver<Value>,
+}
+
+/// `corestore gateway`.
+pub(crate) struct GatewayProcess {
+    process: Process,
     pub(crate) address: SocketAddr,
 }
 
-/// What a process uses.
-#[derive(Clone, Copy)]
+/// What a process has used so far.
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Usage {
     /// KiB.
     pub(crate) memory: u64,
+    /// On a core.
     pub(crate) cpu: Duration,
+    /// Ready to run, while the cores did something else.
+    pub(crate) waited: Duration,
 }
 
-impl Drop for GatewayProcess {
+impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-impl GatewayProcess {
-    pub(crate) fn start(nodes: &[SocketAddrV4]) -> Self {
-        let nodes: Vec<String> = nodes.iter().map(ToString::to_string).collect();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_corestore"));
-        command.args(["gateway", "--listen", "127.0.0.1:0", "--json", "--bootstrap", &nodes.join(",")]);
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+impl Process {
+    pub(crate) fn start(mut command: Command) -> Self {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let first: serde_json::Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
-        let port = u16::try_from(first["port"].as_u64().unwrap()).unwrap();
-        // Its log is not to stand in its way.
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-        Self { child, address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) }
+        let (sender, taken) = channel();
+        // Nobody is to stand in the way of a gateway's log.
+        std::thread::spawn(move || {
+            for line in lines.by_ref().map_while(Result::ok) {
+                let _ = sender.send(serde_json::from_str(&line).unwrap());
+            }
+        });
+        let first = taken.recv().unwrap();
+        Self { child, first, lines: taken }
     }
 
-    pub(crate) fn usage(&self) -> Usage {
-        let read = |file: &str| std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap();
-        let status = read("status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        let memory = line.trim().trim_end_matches(" kB").parse().unwrap();
-        let stat = read("stat");
-        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
-        let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-        Usage { memory, cpu: Duration::from_millis(ticks * 10) }
+    /// The next line; `None` when there is none in time.
+    pub(crate) fn line(&self) -> Option<Value> {
+        self.lines.recv_timeout(PATIENCE).ok()
+    }
+
+    /// Ends its input and gives its last line.
+    pub(crate) fn end(mut self) -> Option<Value> {
+        drop(self.child.stdin.take());
+        std::iter::from_fn(|| self.line()).last()
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl GatewayProcess {
+    pub(crate) fn start(nodes: &str) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_corestore"));
+        command.args(["gateway", "--listen", "127.0.0.1:0", "--json", "--bootstrap", nodes]);
+        let process = Process::start(command);
+        let port = u16::try_from(process.first["port"].as_u64().unwrap()).unwrap();
+        Self { process, address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
     }
 
     pub(crate) fn figure(&self, name: &str) -> u64 {
@@ -60,3 +91,22 @@ impl GatewayProcess {
         line.unwrap().parse().unwrap()
     }
 }
+
+/// What a process has used so far, all its threads together.
+pub(crate) fn usage(process: u32) -> Usage {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let memory = line.trim().trim_end_matches(" kB").parse().unwrap();
+    let mut usage = Usage { memory, ..Usage::default() };
+    for thread in std::fs::read_dir(format!("/proc/{process}/task")).unwrap().flatten() {
+        // A thread may end meanwhile.
+        let Ok(text) = std::fs::read_to_string(thread.path().join("schedstat")) else { continue };
+        let mut nanoseconds = text.split(' ').map_while(|number| number.parse().ok()).map(Duration::from_nanos);
+        usage.cpu += nanoseconds.next().unwrap_or_default();
+        usage.waited += nanoseconds.next().unwrap_or_default();
+    }
+    usage
+}
+
+/// How long a line may take.
+const PATIENCE: Duration = Duration::from_secs(900);

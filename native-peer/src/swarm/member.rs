@@ -508,6 +508,9 @@ async fn wait_for_link(shared: Arc<Shared>, stream: UdxStream, mut link: oneshot
             link = &mut link => {
                 if let Ok(Link { remote, wire }) = link && stream.connect(remote, None).is_ok() {
                     stream.answer(true);
+                    // The peer may wait for a first packet, and whoever gets the wire need not write first. A stream
+                    // that is over by now says so to its owner.
+                    let _ = stream.greet();
                     wire(stream);
                 }
                 return;

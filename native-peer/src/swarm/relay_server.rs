@@ -4,7 +4,7 @@ use super::blind_relay::{BlindRelay, ChannelOutput, Config, JoinId, Output, Rela
 use super::hyperdht::{Identity, ServerSettings};
 use super::member::{Member, MemberListener};
 use super::udp::Udp;
-use super::udx::{Remote, StreamOptions};
+use super::udx::{Meter, Remote, StreamOptions};
 use super::udx_stream::UdxStream;
 use super::wire::Wire;
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use corestore_core::entropy::Entropy;
 use corestore_core::time::Instant;
 use std::collections::BTreeMap;
 use std::io;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -42,10 +43,14 @@ struct State {
     relay: BlindRelay,
     sessions: BTreeMap<SessionId, Session>,
     joins: BTreeMap<JoinId, [UdxStream; 2]>,
+    /// Of the keys that met others lately: to come again is no way to get more.
+    meters: lru::LruCache<PublicKey, Meter>,
+    max_bytes_per_key: u32,
 }
 
 #[derive(Debug)]
 struct Session {
+    key: PublicKey,
     answers: mpsc::Sender<Pair>,
     /// Its streams are sent from where its connection is.
     remote: Remote,
@@ -66,7 +71,13 @@ impl RelayServer {
         let identity = identity.into();
         let public_key = identity.public_key();
         let listener = member.listen(identity, ServerSettings::default())?;
-        let state = State { relay: BlindRelay::new(config), sessions: BTreeMap::new(), joins: BTreeMap::new() };
+        let state = State {
+            max_bytes_per_key: config.max_bytes_per_key,
+            relay: BlindRelay::new(config),
+            sessions: BTreeMap::new(),
+            joins: BTreeMap::new(),
+            meters: lru::LruCache::new(METERS),
+        };
         let (state, udp) = (Mutex::new(state), member.udp());
         let hub = Arc::new(Hub { state, udp, epoch: std::time::Instant::now(), changed: Notify::new() });
         let task = tokio::spawn(run(Arc::clone(&hub), listener));
@@ -106,7 +117,7 @@ async fn serve(hub: Arc<Hub>, mut wire: Wire) {
     let (answers, mut answered) = mpsc::channel(ANSWERS);
     let Some(id) = hub.act(|state, _| {
         let id = state.relay.open(key)?;
-        state.sessions.insert(id, Session { answers, remote });
+        state.sessions.insert(id, Session { key, answers, remote });
         Some(id)
     }) else {
         return;
@@ -200,10 +211,13 @@ impl Hub {
         Some(ids)
     }
 
-    fn open(&self, state: &State, (session, stream): (SessionId, u32)) -> Option<UdxStream> {
-        let Remote { socket, address, .. } = state.sessions.get(&session)?.remote;
+    fn open(&self, state: &mut State, (session, stream): (SessionId, u32)) -> Option<UdxStream> {
+        let State { sessions, meters, max_bytes_per_key, .. } = state;
+        let Session { key, remote: Remote { socket, address, .. }, .. } = *sessions.get(&session)?;
+        let meter = meters.get_or_insert(key, || Meter::new(*max_bytes_per_key)).clone();
         let opened = self.udp.open(self.udp.unused_id(), StreamOptions::default()).ok()?;
         opened.connect(Remote { socket, address, id: stream }, None).ok()?;
+        opened.meter(meter);
         Some(opened)
     }
 }
@@ -211,4 +225,6 @@ impl Hub {
 const BUFFER: usize = 4096;
 /// Answers that wait for one session.
 const ANSWERS: usize = 128;
+/// Keys whose use is remembered.
+const METERS: NonZeroUsize = NonZeroUsize::new(8192).expect("not 0");
 const IDLE: Duration = Duration::from_secs(3600);

@@ -1,7 +1,7 @@
 //! A UDX stream as tokio's `AsyncRead` and `AsyncWrite`, with what it has beyond them.
 
 use super::udp::{State, Udp, Waiting, closed_error};
-use super::udx::{CloseReason, MessageError, Remote, SocketId, StreamError, StreamId, StreamStats};
+use super::udx::{CloseReason, MessageError, Meter, Remote, SocketId, StreamError, StreamId, StreamStats};
 use bytes::Bytes;
 use core::future::poll_fn;
 use core::pin::Pin;
@@ -99,6 +99,15 @@ impl UdxStream {
         self.command(|state| state.udx.connect(now, self.id, remote, seq))
     }
 
+    /// Shows the peer that we are here, until it is heard: [`Udx::greet`](super::udx::Udx::greet).
+    ///
+    /// # Errors
+    /// [`StreamError`].
+    pub fn greet(&self) -> Result<(), StreamError> {
+        let now = self.udp.shared.now();
+        self.command(|state| state.udx.greet(now, self.id))
+    }
+
     /// Sends to another address, or from another socket, from now on.
     ///
     /// # Errors
@@ -113,6 +122,11 @@ impl UdxStream {
     /// [`StreamError`].
     pub fn relay_to(&self, other: &Self) -> Result<(), StreamError> {
         self.command(|state| state.udx.relay_to(self.id, other.id))
+    }
+
+    /// Has it pass on no more than `meter` allows.
+    pub(super) fn meter(&self, meter: Meter) {
+        self.command(|state| state.udx.meter(self.id, meter));
     }
 
     /// Who sends to this stream and has not been admitted; only with [`Firewall::Ask`](super::udx::Firewall::Ask).

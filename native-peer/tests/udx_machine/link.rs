@@ -236,6 +236,43 @@ fn a_firewall_that_asks_holds_packets_until_the_answer() {
 }
 
 #[test]
+fn a_silent_stream_is_seen_by_a_peer_that_waits_for_its_first_packet() {
+    for lost in [false, true] {
+        let mut net = Net::new(2, Link::default(), 1);
+        net.machines[0].open(net.now, A, StreamOptions::default()).unwrap();
+        net.machines[0].connect(net.now, A, remote(1, B), None).unwrap();
+        let options = StreamOptions { firewall: Firewall::Ask, ..StreamOptions::default() };
+        net.machines[1].open(net.now, B, options).unwrap();
+        net.machines[0].greet(net.now, A).unwrap();
+        if lost {
+            net.lose_flying();
+        }
+        net.run_for(Duration::from_secs(2));
+        let peer = remote(0, A);
+        let asked = Event::Firewall { stream: B, socket: peer.socket, from: peer.address };
+        assert_eq!(net.events[1], [asked], "lost: {lost}");
+        net.machines[1].connect(net.now, B, peer, None).unwrap();
+        net.machines[1].answer_firewall(net.now, B, true);
+        net.machines[1].greet(net.now, B).unwrap();
+        net.run_for(Duration::from_secs(1));
+        let sent = net.sent.clone();
+        net.run_for(Duration::from_secs(120));
+        assert_eq!((&net.sent, net.machines[0].close_reason(A)), (&sent, None), "lost: {lost}");
+        let read = net.transfer(&pattern(3000), Duration::from_secs(5)).0;
+        assert_eq!(read.len(), 3000);
+    }
+}
+
+#[test]
+fn a_peer_that_never_answers_a_greeting_is_given_up() {
+    let mut net = Net::pair(Link { loss: 1000, ..Link::default() }, 1);
+    net.machines[0].greet(net.now, A).unwrap();
+    net.run_for(Duration::from_secs(90));
+    assert!(net.events[0].contains(&Event::Closed(A, CloseReason::TimedOut)));
+    assert!(net.sent[0] < 10, "{}", net.sent[0]);
+}
+
+#[test]
 fn a_firewall_denies_strangers_by_default() {
     let mut net = Net::new(2, Link::default(), 1);
     net.machines[0].open(net.now, A, StreamOptions::default()).unwrap();

@@ -3,7 +3,7 @@
 use crate::virtual_net::{A, B, Link, Net, address, pattern, remote};
 use corestore_core::time::Duration;
 use corestore_peer::swarm::udx::{
-    CloseReason, Event, Firewall, Remote, SocketId, StreamError, StreamId, StreamOptions,
+    CloseReason, Event, Firewall, Meter, Remote, SocketId, StreamError, StreamId, StreamOptions,
 };
 
 const RELAY_A: StreamId = StreamId(11);
@@ -46,6 +46,21 @@ fn a_relay_that_drops_delays_doubles_and_reorders_changes_no_byte() {
     for half in [RELAY_A, RELAY_B] {
         assert_eq!(net.machines[2].close_reason(half), None);
     }
+}
+
+#[test]
+fn a_relay_passes_on_so_much_a_second_and_changes_no_byte() {
+    let bytes = pattern(1_000_000);
+    let (read, free) = relayed(Link::default(), 1).transfer(&bytes, Duration::from_secs(60));
+    assert!(read == bytes);
+    let mut net = relayed(Link::default(), 1);
+    net.machines[2].meter(RELAY_A, Meter::new(200_000));
+    let (read, metered) = net.transfer(&bytes, Duration::from_secs(60));
+    assert!(read == bytes);
+    let dropped =
+        net.machines[2].stats(RELAY_A).unwrap().packets_received - net.machines[2].stats(RELAY_B).unwrap().packets_sent;
+    assert!(free < Duration::from_secs(2) && metered >= Duration::from_secs(4), "{free:?}, {metered:?}");
+    assert!(dropped > 0);
 }
 
 #[test]

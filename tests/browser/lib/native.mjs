@@ -1,6 +1,7 @@
 // The native program as a child process.
 import { spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import os from 'node:os'
 import path from 'node:path'
 import readline from 'node:readline'
@@ -11,6 +12,15 @@ export async function temporaryFolder () {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'corestore-browser-'))
   later(() => rm(folder, { recursive: true, force: true }))
   return folder
+}
+
+/** A port of the loopback that was free just now. */
+export async function freePort () {
+  const server = createServer()
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address()
+  await new Promise((resolve) => server.close(resolve))
+  return port
 }
 
 /** A program that prints one JSON object a line: `{ pid, events, next, line, stop }`; `next` waits for one that fits. */

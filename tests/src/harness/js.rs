@@ -13,8 +13,16 @@ use std::sync::OnceLock;
 /// When Node or the packages are missing and cannot be installed.
 pub fn js_peer(script: &str, arguments: &[&str]) -> Process {
     let mut node = Command::new("node");
-    node.arg(installed().join(script)).args(arguments);
+    node.arg(js_script(script)).args(arguments);
     Process::start(node)
+}
+
+/// `script` of `tests/js`, with its packages in place.
+///
+/// # Panics
+/// When the packages are missing and cannot be installed.
+pub fn js_script(script: &str) -> PathBuf {
+    installed().join(script)
 }
 
 /// The folder with scripts and packages; installs them when they are missing or others are wanted.

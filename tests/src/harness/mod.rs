@@ -4,6 +4,6 @@ mod js;
 mod paths;
 mod process;
 
-pub use js::js_peer;
+pub use js::{js_peer, js_script};
 pub use paths::{corestore, target};
 pub use process::Process;

@@ -69,6 +69,10 @@ impl Row {
         Some(Spread::of(&runs.iter().filter_map(of).collect::<Vec<_>>()))
     }
 
+    fn title(&self) -> String {
+        format!("{}: {}", self.workload.name, self.workload.what)
+    }
+
     fn cpu(&self, side: Side) -> Option<f64> {
         let (.., runs) = self.runs.iter().find(|(from, to, _)| (*from, *to) == (side, side))?;
         let each: Vec<f64> = runs.iter().map(|run| run.usage.cpu / run.operations * 1e6).collect();
@@ -86,9 +90,8 @@ pub(crate) fn print(rows: &[Row], limits: &Limits) {
         let rate = |side| row.rates(side, side).map_or(String::new(), |spread| spread.shown());
         let number = |figure: Option<f64>| figure.map_or(String::new(), short);
         println!(
-            "| {}: {} | {} | {} | {} | {} | {} | {} / {} | {} / {} |",
-            row.workload.name,
-            row.workload.what,
+            "| {} | {} | {} | {} | {} | {} | {} / {} | {} / {} |",
+            row.title(),
             rate(Side::Ours),
             rate(Side::Npm),
             number(row.ratio()),
@@ -120,13 +123,7 @@ fn print_most(rows: &[Row]) {
     for row in rows {
         for (figure, most) in row.workload.most {
             let shown = |side| row.figure(side, figure).map_or(String::new(), |spread| spread.shown());
-            println!(
-                "| {}: {} | {figure} | {} | {} | {most} |",
-                row.workload.name,
-                row.workload.what,
-                shown(Side::Ours),
-                shown(Side::Npm),
-            );
+            println!("| {} | {figure} | {} | {} | {most} |", row.title(), shown(Side::Ours), shown(Side::Npm));
         }
     }
 }
@@ -144,9 +141,8 @@ fn print_mixed(rows: &[Row]) {
                 Spread::of(&runs.iter().filter_map(of).collect::<Vec<_>>()).median
             };
             println!(
-                "| {}: {}, {} → {} | {} | {} | {} / {} |",
-                row.workload.name,
-                row.workload.what,
+                "| {}, {} → {} | {} | {} | {} / {} |",
+                row.title(),
                 writer.name(),
                 reader.name(),
                 rates.shown(),

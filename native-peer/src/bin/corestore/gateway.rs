@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::output::{Output, short};
 use crate::read::other_keys;
 use crate::stop::Stop;
-use crate::swarm::{member_options, socket_failure};
+use crate::swarm::{member_options, nodes_file, random_seed, secret_seed, socket_failure, swarm_folder};
 use corestore_core::crypto::{KeyPair, blake2b};
 use corestore_peer::gateway::{Gateway, GatewayOptions, Limits, LogEvent};
 use corestore_peer::swarm::hyperswarm::JoinOptions;
@@ -29,7 +29,8 @@ pub(crate) struct GatewayArguments {
     /// stays unreadable here.
     #[arg(long, value_name = "KEY", value_parser = core_key)]
     pin: Vec<CoreKey>,
-    /// The directory of the pinned cores, made when there is none; in memory when not given.
+    /// The directory of the pinned cores and of the gateway's secret seed, made when there is none. Without it cores
+    /// are kept in memory, and the gateway has another key at every start.
     #[arg(long, value_name = "DIR")]
     storage: Option<PathBuf>,
     /// The folder of the reader page, as `cargo xtask www` builds it.
@@ -73,12 +74,11 @@ struct Pin {
 pub(crate) async fn run(arguments: GatewayArguments) -> Result<ExitCode, Failure> {
     let mut stop = Stop::new(arguments.timeout)?;
     let output = Output::new(arguments.json);
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(|error| Failure::sentence(format!("no random bytes: {error}")))?;
-    let store = open(&arguments, seed).await?;
+    let (store, seed) = open(&arguments).await?;
     // A name of its own: the store's key pair is seen by those who dial it.
     let identity = blake2b(&[b"gateway", &seed]).0;
-    let member = member_options(&arguments.bootstrap).await?;
+    let mut member = member_options(&arguments.bootstrap).await?;
+    member.nodes_file = arguments.storage.as_deref().map(|storage| nodes_file(storage, &member.node.bootstrap));
     let options = SwarmOptions { member, identity: Some(identity), ..SwarmOptions::default() };
     let (swarm, connections) = Swarm::start(options).map_err(socket_failure)?;
     connections.replicate(store.clone());
@@ -108,13 +108,18 @@ pub(crate) async fn run(arguments: GatewayArguments) -> Result<ExitCode, Failure
     Ok(code)
 }
 
-async fn open(arguments: &GatewayArguments, seed: [u8; 32]) -> Result<Corestore, Failure> {
+/// The store, and the seed of the gateway's keys: the one that its directory keeps, or a fresh one.
+async fn open(arguments: &GatewayArguments) -> Result<(Corestore, [u8; 32]), Failure> {
     let most = arguments.max_connections.saturating_add(SWARM_CONNECTIONS);
-    let options = Options::default().identity(seed).max_connections(most);
-    Ok(match &arguments.storage {
-        Some(directory) => Corestore::open(directory, options).await?,
-        None => Corestore::in_memory(&options)?,
-    })
+    let options = Options::default().max_connections(most);
+    let Some(directory) = &arguments.storage else {
+        let seed = random_seed()?;
+        return Ok((Corestore::in_memory(&options.identity(seed))?, seed));
+    };
+    let folder = swarm_folder(directory);
+    std::fs::create_dir_all(&folder).map_err(|error| Failure::sentence(format!("{}: {error}", folder.display())))?;
+    let seed = secret_seed(&folder.join("gateway.seed"))?;
+    Ok((Corestore::open(directory, options.identity(seed)).await?, seed))
 }
 
 fn options_of(arguments: &GatewayArguments, events: mpsc::Sender<LogEvent>) -> GatewayOptions {

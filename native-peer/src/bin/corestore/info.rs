@@ -44,7 +44,7 @@ async fn of_store(store: &Corestore, output: Output) -> Result<(), Failure> {
         bytes = bytes.saturating_add(info.byte_length);
         writable = writable.saturating_add(u64::from(info.writable));
     }
-    let names = store.list_names().await?.len();
+    let names = store.list_names().await?.iter().filter(|name| cores.contains(&name.discovery_key)).count();
     let json = json!({
         "cores": cores.len(), "writable": writable, "names": names, "storedBlocks": blocks, "byteLength": bytes,
     });

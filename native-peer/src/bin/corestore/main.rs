@@ -9,6 +9,7 @@ mod append;
 mod backup;
 mod batches;
 mod cat;
+mod clear;
 mod failure;
 mod filler;
 mod follow;
@@ -19,7 +20,9 @@ mod known;
 mod ls;
 mod output;
 mod progress;
+mod purge;
 mod read;
+mod reclaim;
 mod selection;
 mod stop;
 mod swarm;
@@ -55,6 +58,12 @@ enum Command {
     Append(append::AppendArguments),
     /// Cut a core of a store at rest; it goes on as the next fork.
     Truncate(truncate::TruncateArguments),
+    /// Drop stored blocks of a core of a store at rest; its peers can give them again.
+    Clear(clear::ClearArguments),
+    /// Remove a core from a store at rest, with everything that is stored of it.
+    Purge(purge::PurgeArguments),
+    /// Give the room of what was dropped back to the disk, of a store at rest.
+    Reclaim(reclaim::ReclaimArguments),
     /// Hash everything again and say where a store is damaged.
     Verify(verify::VerifyArguments),
     /// Copy a store, also one in use, to a new directory.
@@ -81,6 +90,9 @@ async fn main() -> ExitCode {
         Command::Cat(arguments) => cat::run(arguments).await,
         Command::Append(arguments) => append::run(arguments).await,
         Command::Truncate(arguments) => truncate::run(arguments).await,
+        Command::Clear(arguments) => clear::run(arguments).await,
+        Command::Purge(arguments) => purge::run(arguments).await,
+        Command::Reclaim(arguments) => reclaim::run(arguments).await,
         Command::Verify(arguments) => verify::run(arguments).await,
         Command::Backup(arguments) => backup::run(arguments).await,
         Command::Testnet(arguments) => swarm::testnet(arguments).await,

@@ -227,7 +227,9 @@ impl Reader {
                 }
             }
             StoreEvent::Disconnected { connection, .. } if self.dialled.remove(connection) => {
-                self.print(&json!({ "event": "disconnect" }), || "connection lost; dialling again".to_owned())?;
+                self.print(&json!({ "event": "disconnect" }), || {
+                    "connection lost; looking for a peer again".to_owned()
+                })?;
             }
             _ => {}
         }

@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use corestore_peer::store::DurabilityLevel;
-use corestore_peer::{CoreOptions, Corestore, DiscoveryKey, Hypercore, Options, StoredName, keys};
+use corestore_peer::{CoreOptions, Corestore, DiscoveryKey, Hypercore, OpenError, Options, StoredName, keys};
 use std::path::{Path, PathBuf};
 
 /// Arguments every command on a store at rest takes.
@@ -64,19 +64,27 @@ pub(crate) async fn look_into(directory: &Path) -> Result<Corestore, Failure> {
     Ok(Corestore::open(directory, Options::default().read_only()).await?)
 }
 
+/// Opens a store that must be there already, to change it.
+pub(crate) async fn open_to_change(directory: &Path, options: Options) -> Result<Corestore, Failure> {
+    look_into(directory).await?.close().await?;
+    Ok(Corestore::open(directory, options).await?)
+}
+
 /// Opens the stored core people call `wanted`: a local name, a key or a discovery key.
 pub(crate) async fn open_core(
     store: &Corestore,
     wanted: &str,
     encryption_key: Option<&Secret>,
 ) -> Result<Hypercore, Failure> {
-    let Some(discovery_key) = find(store, wanted).await? else {
-        return Err(Failure::sentence(format!(
-            "no core `{wanted}` in this store; `corestore ls` lists those there are"
-        )));
-    };
+    let missing =
+        || Failure::sentence(format!("no core `{wanted}` in this store; `corestore ls` lists those there are"));
+    let discovery_key = find(store, wanted).await?.ok_or_else(missing)?;
     let options = CoreOptions::discovery_key(discovery_key).encryption_key(encryption_key.map(|secret| secret.0));
-    Ok(store.get(options).await?)
+    match store.get(options).await {
+        // A name outlives its core.
+        Err(OpenError::NotFound) => Err(missing()),
+        opened => Ok(opened?),
+    }
 }
 
 /// The discovery key of the stored core people call `wanted`.

@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::stop::Stop;
 use corestore_core::crypto::{KeyPair, PublicKey, blake2b};
+use corestore_peer::swarm::blind_relay;
 use corestore_peer::swarm::dht_rpc::Config;
 use corestore_peer::swarm::hyperdht::BOOTSTRAP_NODES;
 use corestore_peer::swarm::hyperswarm::JoinOptions;
@@ -59,6 +60,9 @@ pub(crate) struct NodeArguments {
     /// it is made when there is none.
     #[arg(long, value_name = "FILE")]
     relay: Option<PathBuf>,
+    /// Bytes a second that one key may send through the relay.
+    #[arg(long, value_name = "N", default_value_t = 16 << 20, requires = "relay")]
+    max_bytes: u32,
     /// Print one JSON object a line.
     #[arg(long)]
     json: bool,
@@ -86,7 +90,7 @@ impl SwarmArguments {
             return Ok(None);
         }
         let mut member = member_options(&self.bootstrap).await?;
-        member.nodes_file = Some(storage.join("swarm").join(network_name(&member.node.bootstrap)));
+        member.nodes_file = Some(nodes_file(storage, &member.node.bootstrap));
         let options = SwarmOptions { member, relay_through: self.relay, ..SwarmOptions::default() };
         let (swarm, connections) = Swarm::start(options).map_err(socket_failure)?;
         connections.replicate(store.clone());
@@ -123,7 +127,10 @@ pub(crate) async fn node(arguments: NodeArguments) -> Result<ExitCode, Failure> 
     let bind = if arguments.host.is_loopback() { arguments.host } else { Ipv4Addr::UNSPECIFIED };
     let node = start_node(address, bind, resolve(&arguments.bootstrap).await?).await?;
     let relay = match &arguments.relay {
-        Some(file) => RelayServer::start(&node, &KeyPair::from_seed(&secret_seed(file)?), Default::default()),
+        Some(file) => {
+            let config = blind_relay::Config { max_bytes_per_key: arguments.max_bytes, ..Default::default() };
+            RelayServer::start(&node, &KeyPair::from_seed(&secret_seed(file)?), config)
+        }
         None => None,
     };
     let address = SocketAddrV4::new(arguments.host, node.port());
@@ -142,8 +149,8 @@ async fn start_node(address: SocketAddrV4, bind: Ipv4Addr, bootstrap: Vec<Socket
     Ok(member)
 }
 
-/// The seed in a file; a file with a fresh one when there is none.
-fn secret_seed(file: &Path) -> Result<[u8; 32], Failure> {
+/// The seed in a file that only its owner reads; a file with a fresh one when there is none.
+pub(crate) fn secret_seed(file: &Path) -> Result<[u8; 32], Failure> {
     let name = file.display();
     let failure = |error: std::io::Error| Failure::sentence(format!("cannot use {name}: {error}"));
     let mut options = OpenOptions::new();
@@ -169,7 +176,7 @@ fn secret_seed(file: &Path) -> Result<[u8; 32], Failure> {
     }
 }
 
-fn random_seed() -> Result<[u8; 32], Failure> {
+pub(crate) fn random_seed() -> Result<[u8; 32], Failure> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|error| Failure::sentence(format!("no random bytes: {error}")))?;
     Ok(seed)
@@ -214,6 +221,16 @@ async fn resolve(addresses: &[Address]) -> Result<Vec<SocketAddrV4>, Failure> {
         }
     }
     Ok(resolved)
+}
+
+/// Where the nodes of a network are kept for the next start.
+pub(crate) fn nodes_file(storage: &Path, bootstrap: &[SocketAddrV4]) -> PathBuf {
+    swarm_folder(storage).join(network_name(bootstrap))
+}
+
+/// What a store's directory holds for the swarm.
+pub(crate) fn swarm_folder(storage: &Path) -> PathBuf {
+    storage.join("swarm")
 }
 
 /// Nodes of one network are none of another.

@@ -2,8 +2,7 @@
 
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::selection::{AtRest, Durable, look_into, open_core};
-use corestore_peer::Corestore;
+use crate::selection::{AtRest, Durable, open_core, open_to_change};
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -20,9 +19,7 @@ pub(crate) struct TruncateArguments {
 }
 
 pub(crate) async fn run(arguments: TruncateArguments) -> Result<ExitCode, Failure> {
-    // What is not there is not made.
-    look_into(&arguments.at_rest.storage).await?.close().await?;
-    let store = Corestore::open(&arguments.at_rest.storage, arguments.durable.options()).await?;
+    let store = open_to_change(&arguments.at_rest.storage, arguments.durable.options()).await?;
     let core = open_core(&store, &arguments.core, None).await?;
     core.truncate(arguments.length).await?;
     let (key, length, fork) = (core.key().to_string(), core.length(), core.fork());

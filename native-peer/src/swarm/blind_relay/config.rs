@@ -13,6 +13,8 @@ pub struct Config {
     pub max_meetings_per_key: usize,
     /// Meetings that run at once; each takes two UDX streams.
     pub max_joined: usize,
+    /// Bytes a second that one key may send through the relay, in all its meetings; what comes beyond is dropped.
+    pub max_bytes_per_key: u32,
     /// How long a meeting waits for its other side.
     pub patience: Duration,
 }
@@ -24,6 +26,7 @@ impl Default for Config {
             max_sessions_per_key: 128,
             max_meetings_per_key: 128,
             max_joined: 4096,
+            max_bytes_per_key: 16 << 20,
             patience: Duration::from_secs(30),
         }
     }

@@ -96,6 +96,16 @@ impl Udx {
         self.with(id, |stream, config| stream.connect(now, remote, seq, config))
     }
 
+    /// Shows the peer of a connected stream that we are here, again and again until something is heard of it: it may
+    /// wait for our first packet, and the stream's owner may have nothing to say. A peer that never answers is given up
+    /// as one that acknowledges nothing ([`CloseReason::TimedOut`]).
+    ///
+    /// # Errors
+    /// [`StreamError`].
+    pub fn greet(&mut self, now: Instant, id: StreamId) -> Result<(), StreamError> {
+        self.with(id, |stream, _| stream.greet(now))
+    }
+
     /// Moves a connected stream to another address or socket. [`Event::RemoteChanged`] tells when nothing is under
     /// way to the former one, and the peer speaks from the new one.
     ///

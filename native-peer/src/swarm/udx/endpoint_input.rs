@@ -3,6 +3,7 @@
 use super::endpoint::Udx;
 use super::event::{CloseReason, Event, SocketId, StreamError, StreamId};
 use super::link::Admission;
+use super::meter::Meter;
 use super::packet::{Kind, Packet};
 use bytes::Bytes;
 use core::net::SocketAddr;
@@ -59,11 +60,21 @@ impl Udx {
         Ok(())
     }
 
+    /// Has a stream pass on no more than `meter` allows, which others may share.
+    pub fn meter(&mut self, id: StreamId, meter: Meter) {
+        self.streams.get_mut(&id.0).into_iter().for_each(|stream| stream.meter = Some(meter.clone()));
+    }
+
     fn deliver(&mut self, now: Instant, id: u32, packet: &Packet<'_>, datagram: &[u8]) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         stream.stats.packets_received += 1;
         stream.stats.bytes_received += u64::try_from(datagram.len()).unwrap_or(0);
         if let Some(other) = stream.relay_to {
+            // A reset is always told.
+            let passes = |meter: &Meter| packet.header.kind.has(Kind::DESTROY) || meter.take(now, datagram.len());
+            if !stream.meter.as_ref().is_none_or(passes) {
+                return;
+            }
             self.forward(id, other, packet.header.kind, datagram);
             return;
         }

@@ -4,6 +4,7 @@
 use super::config::Config;
 use super::event::{CloseReason, Firewall, MessageError, Remote, StreamError};
 use super::link::Link;
+use super::meter::Meter;
 use super::receive_buffer::ReceiveBuffer;
 use super::sender::{End, Sender};
 use bytes::Bytes;
@@ -103,6 +104,8 @@ pub(super) struct Stream {
     /// First packet number that belongs to the new remote, while packets to the former are in flight.
     pub(super) changing: Option<u64>,
     pub(super) relay_to: Option<u32>,
+    /// What it passes on counts here.
+    pub(super) meter: Option<Meter>,
     pub(super) timers: StreamTimers,
     /// Where the machine keeps this stream: in its queue of the ready, and in its list of deadlines.
     pub(super) queued: bool,
@@ -117,6 +120,9 @@ pub(super) struct StreamTimers {
     pub(super) window_probe_at: Option<Instant>,
     pub(super) window_probes: u32,
     pub(super) paced_until: Option<Instant>,
+    /// When the peer is greeted again, and how often it was.
+    pub(super) greet_at: Option<Instant>,
+    pub(super) greetings: u8,
 }
 
 impl Stream {
@@ -137,6 +143,7 @@ impl Stream {
             advertised: config.receive_window,
             changing: None,
             relay_to: None,
+            meter: None,
             timers: StreamTimers { keep_alive: options.keep_alive, ..StreamTimers::default() },
             queued: false,
             registered: None,
@@ -166,6 +173,31 @@ impl Stream {
         self.sender.change_path(path, remote.address.is_ipv6(), config);
         self.rearm_keep_alive(now);
         Ok(())
+    }
+
+    /// Shows the peer that we are here, until it is heard.
+    pub(super) fn greet(&mut self, now: Instant) -> Result<(), StreamError> {
+        self.check_open()?;
+        if self.link.remote().is_none() {
+            return Err(StreamError::NotConnected);
+        }
+        if self.stats.packets_received == 0 {
+            self.heartbeat_due = true;
+            self.timers.greet_at = Some(now.after(self.sender.rtt.rto()));
+        }
+        Ok(())
+    }
+
+    /// Greets the peer again when it is time; false when it never answered.
+    fn greet_again(&mut self, now: Instant, config: &Config) -> bool {
+        if self.timers.greet_at.take_if(|at| *at <= now).is_none() || self.stats.packets_received > 0 {
+            return true;
+        }
+        self.heartbeat_due = true;
+        self.timers.greetings = self.timers.greetings.saturating_add(1);
+        let wait = self.sender.rtt.rto() * 2u32.saturating_pow(u32::from(self.timers.greetings));
+        self.timers.greet_at = Some(now.after(wait.min(config.max_rto)));
+        self.timers.greetings < config.max_timeouts
     }
 
     /// Sends to another remote from now on; what is in flight to the former is still repeated there.
@@ -267,7 +299,7 @@ impl Stream {
         if self.closed.is_some() {
             return;
         }
-        if !self.sender.on_time(now, config) {
+        if !self.sender.on_time(now, config) || !self.greet_again(now, config) {
             self.close(CloseReason::TimedOut);
             return;
         }
@@ -287,7 +319,8 @@ impl Stream {
 
     /// When [`Stream::on_time`] is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let own = [self.timers.keep_alive_at, self.timers.window_probe_at, self.timers.paced_until];
+        let StreamTimers { keep_alive_at, window_probe_at, paced_until, greet_at, .. } = self.timers;
+        let own = [keep_alive_at, window_probe_at, paced_until, greet_at];
         own.into_iter().chain([self.sender.timers.next()]).flatten().min()
     }
 

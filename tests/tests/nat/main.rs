@@ -1,0 +1,29 @@
+//! Peers behind NATs meet: the program `corestore` and genuine JavaScript ones, each in a home of its own behind a router
+//! of the kernel, on a small internet of network namespaces. The time until the first block came is printed, for both
+//! kinds in one run; `CORESTORE_NAT=full` plays every cell.
+//!
+//! They need Node, the npm packages of `tests/js`, `ip` and `nft`, and a system that gives network namespaces, to root
+//! or to anybody.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail loudly")]
+
+mod cells;
+mod internet;
+mod peers;
+mod sandbox;
+
+use std::io::{Write, stderr};
+
+#[test]
+fn peers_behind_routers_meet() {
+    sandbox::run("peers_behind_routers_meet", || {
+        let folder = tempfile::tempdir().unwrap();
+        internet::build(&internet::HOMES);
+        let network = peers::Network::start(folder.path());
+        let full = std::env::var_os("CORESTORE_NAT").is_some_and(|size| size == "full");
+        let cells = if full { cells::all() } else { cells::FEW.to_vec() };
+        for cell in cells {
+            let took = cell.play(&network);
+            let _ = writeln!(stderr(), "{cell} {:8.2} s", took.as_secs_f64());
+        }
+    });
+}
