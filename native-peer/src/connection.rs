@@ -81,17 +81,21 @@ where
     R: AsyncRead + Unpin,
 {
     let mut buffer = BytesMut::new();
+    let mut room = READ_BUFFER;
     loop {
         // A peer that takes nothing gets nothing done: what it asks for would only pile up here.
         while outgoing.backlog() > READ_PAUSE {
             outgoing.drained.notified().await;
         }
-        if buffer.capacity() < READ_LEAST {
-            buffer.reserve(READ_BUFFER);
+        if buffer.capacity() < room / 4 {
+            buffer.reserve(room);
         }
-        if reader.read_buf(&mut buffer).await.map_err(io_error)? == 0 {
+        let offered = buffer.capacity();
+        let read = reader.read_buf(&mut buffer).await.map_err(io_error)?;
+        if read == 0 {
             return Ok(());
         }
+        room = next_room(room, offered, read);
         let bytes = buffer.split().freeze();
         machine.input(Input::Received { connection: id, bytes });
         if outgoing.reason().is_some() {
@@ -102,6 +106,18 @@ where
             // Lets the writer have its turn, however much there is to read.
             tokio::task::yield_now().await;
         }
+    }
+}
+
+/// How large the next buffer is, when of `offered` bytes `read` were used. More may have come than fitted: what is read
+/// together is hashed and stored together. Less came: memory for more would lie idle.
+fn next_room(room: usize, offered: usize, read: usize) -> usize {
+    if read >= offered {
+        room.saturating_mul(2).min(READ_MOST)
+    } else if read < room / 4 {
+        (room / 2).max(READ_BUFFER)
+    } else {
+        room
     }
 }
 
@@ -246,10 +262,10 @@ impl Outgoing {
     }
 }
 
-/// Bytes read at once.
+/// Bytes read at once, to begin with.
 const READ_BUFFER: usize = 128 << 10;
-/// A buffer with less room than this is replaced.
-const READ_LEAST: usize = 8 << 10;
+/// Bytes read at once while there are more than that again and again.
+const READ_MOST: usize = 512 << 10;
 /// Bytes taken from the queue at once.
 const WRITE_BATCH: usize = 256 << 10;
 /// Frames given to one write.
@@ -263,3 +279,17 @@ const READ_PAUSE: usize = 64 << 20;
 const STALL: Duration = Duration::from_secs(60);
 /// How long a last flush may take.
 const LINGER: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_grow_while_they_fill_and_shrink_when_they_do_not() {
+        assert_eq!(next_room(READ_BUFFER, READ_BUFFER, READ_BUFFER), 2 * READ_BUFFER);
+        assert_eq!(next_room(READ_MOST, READ_MOST / 2, READ_MOST / 2), READ_MOST);
+        assert_eq!(next_room(READ_MOST, READ_MOST, READ_MOST / 4), READ_MOST);
+        assert_eq!(next_room(READ_MOST, READ_MOST, READ_MOST / 4 - 1), READ_MOST / 2);
+        assert_eq!(next_room(READ_BUFFER, READ_BUFFER, 1), READ_BUFFER);
+    }
+}

@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 use blake2::Blake2bMac;
 use blake2::digest::consts::U32;
 use blake2::digest::{FixedOutput, KeyInit, Update};
-use blake2b_simd::many::{HashManyJob, hash_many};
+use blake2b_simd::State;
+use blake2b_simd::many::{HashManyJob, hash_many, update_many};
 use bytes::Bytes;
 
 /// The hash of `parts`, one after the other.
@@ -14,7 +15,7 @@ pub fn blake2b(parts: &[&[u8]]) -> Hash {
     parts.iter().for_each(|part| {
         state.update(part);
     });
-    Hash(state.finalize().as_bytes().first_chunk().copied().unwrap_or([0; 32]))
+    hash_of(&state.finalize())
 }
 
 fn params() -> blake2b_simd::Params {
@@ -42,48 +43,56 @@ pub fn leaf_hash(block: &[u8]) -> Hash {
 /// The hashes of many blocks, several at once where the processor can.
 pub fn leaf_hashes(blocks: &[Bytes]) -> Vec<Hash> {
     let mut hashes = Vec::with_capacity(blocks.len());
-    let mut rest = blocks;
-    while !rest.is_empty() {
-        let (group, after) = rest.split_at(group_length(rest));
-        if group.len() < LANES {
-            hashes.extend(group.iter().map(|block| leaf_hash(block)));
+    let mut scratch = Vec::new();
+    let large = |block: &Bytes| block.len() >= LARGE_BLOCK;
+    for alike in blocks.chunk_by(|block, next| large(block) == large(next)) {
+        if alike.len() < LANES {
+            hashes.extend(alike.iter().map(|block| leaf_hash(block)));
+        } else if alike.first().is_some_and(large) {
+            hash_large(alike, &mut hashes);
         } else {
-            hash_group(group, &mut hashes);
+            alike.chunks(GROUP_BLOCKS).for_each(|group| hash_group(group, &mut scratch, &mut hashes));
         }
-        rest = after;
     }
     hashes
 }
 
-/// How many blocks to hash together: as many as fit into the scratch bytes, at least one.
-fn group_length(blocks: &[Bytes]) -> usize {
-    let mut bytes = 0_usize;
-    let fitting = blocks.iter().take(GROUP_BLOCKS).take_while(|block| {
-        bytes = bytes.saturating_add(block.len());
-        bytes <= GROUP_BYTES
-    });
-    fitting.count().max(1)
-}
-
 /// Lanes take whole messages, so each block is copied behind its prefix.
-fn hash_group(blocks: &[Bytes], hashes: &mut Vec<Hash>) {
-    let length = |block: &Bytes| block.len().saturating_add(LEAF_PREFIX);
-    let mut scratch = Vec::with_capacity(blocks.iter().map(length).fold(0, usize::saturating_add));
+fn hash_group(blocks: &[Bytes], scratch: &mut Vec<u8>, hashes: &mut Vec<Hash>) {
+    scratch.clear();
     for block in blocks {
         scratch.extend_from_slice(&LEAF);
         scratch.extend_from_slice(&u64::try_from(block.len()).unwrap_or(u64::MAX).to_le_bytes());
         scratch.extend_from_slice(block);
     }
-    let params = params();
     let mut rest = scratch.as_slice();
-    let mut jobs: Vec<HashManyJob<'_>> = Vec::with_capacity(blocks.len());
-    for block in blocks {
-        let (message, after) = rest.split_at(length(block).min(rest.len()));
-        jobs.push(HashManyJob::new(&params, message));
+    let messages = blocks.iter().map(|block| {
+        let (message, after) = rest.split_at(block.len().saturating_add(LEAF_PREFIX).min(rest.len()));
         rest = after;
-    }
+        message
+    });
+    hash_messages(messages, hashes);
+}
+
+fn hash_messages<'a>(messages: impl Iterator<Item = &'a [u8]>, hashes: &mut Vec<Hash>) {
+    let params = params();
+    let mut jobs: Vec<HashManyJob<'_>> = messages.map(|message| HashManyJob::new(&params, message)).collect();
     hash_many(jobs.iter_mut());
-    hashes.extend(jobs.iter().map(|job| Hash(*job.to_hash().as_bytes().first_chunk().unwrap_or(&[0; 32]))));
+    hashes.extend(jobs.iter().map(|job| hash_of(&job.to_hash())));
+}
+
+/// Blocks that are long beside their prefix stay where they are: only what a prefix shares its first 128 bytes with is
+/// hashed one by one.
+fn hash_large(blocks: &[Bytes], hashes: &mut Vec<Hash>) {
+    let params = params();
+    let begun = |block: &Bytes| {
+        let mut state = params.to_state();
+        state.update(&LEAF).update(&u64::try_from(block.len()).unwrap_or(u64::MAX).to_le_bytes());
+        state
+    };
+    let mut states: Vec<State> = blocks.iter().map(begun).collect();
+    update_many(states.iter_mut().zip(blocks));
+    hashes.extend(states.iter().map(|state| hash_of(&state.finalize())));
 }
 
 /// The hash over two children; `size` is the bytes below both.
@@ -91,14 +100,41 @@ pub fn parent_hash(size: u64, left: &Hash, right: &Hash) -> Hash {
     blake2b(&[&PARENT, &size.to_le_bytes(), left.as_ref(), right.as_ref()])
 }
 
+/// As [`parent_hash`] for many pairs of children, several at once where the processor can.
+pub fn parent_hashes(pairs: impl Iterator<Item = (u64, Hash, Hash)>) -> Vec<Hash> {
+    let messages: Vec<[u8; PARENT_BYTES]> =
+        pairs.map(|(size, left, right)| parent_message(size, &left, &right)).collect();
+    let mut hashes = Vec::with_capacity(messages.len());
+    hash_messages(messages.iter().map(<[u8; PARENT_BYTES]>::as_slice), &mut hashes);
+    hashes
+}
+
+fn parent_message(size: u64, left: &Hash, right: &Hash) -> [u8; PARENT_BYTES] {
+    let mut message = [0; PARENT_BYTES];
+    let (kind, rest) = message.split_at_mut(PARENT.len());
+    let (sizes, hashes) = rest.split_at_mut(size_of::<u64>());
+    let (lefts, rights) = hashes.split_at_mut(left.0.len());
+    kind.copy_from_slice(&PARENT);
+    sizes.copy_from_slice(&size.to_le_bytes());
+    lefts.copy_from_slice(&left.0);
+    rights.copy_from_slice(&right.0);
+    message
+}
+
+fn hash_of(hash: &blake2b_simd::Hash) -> Hash {
+    Hash(hash.as_bytes().first_chunk().copied().unwrap_or([0; 32]))
+}
+
 /// Fewer blocks are hashed one by one: that is as fast and needs no copy.
 const LANES: usize = 4;
-/// Blocks hashed together, at most.
-const GROUP_BLOCKS: usize = 256;
-/// Bytes hashed together, at most, unless one block has more.
-const GROUP_BYTES: usize = 1 << 20;
+/// Small blocks hashed together, at most: their copies stay in the processor's nearest memory.
+const GROUP_BLOCKS: usize = 32;
+/// Blocks from this size on are not copied.
+const LARGE_BLOCK: usize = 4 << 10;
 /// Bytes in front of a block when it is hashed.
 const LEAF_PREFIX: usize = 9;
+/// Bytes that a parent hashes.
+const PARENT_BYTES: usize = 73;
 /// First byte of what a leaf hashes.
 const LEAF: [u8; 1] = [0];
 /// First byte of what a parent hashes.
@@ -123,10 +159,18 @@ mod tests {
 
     #[test]
     fn many_hashes_are_the_single_ones() {
-        let sizes = (0..300).map(|at| at * 7 % 500).chain([0, GROUP_BYTES + 1, GROUP_BYTES, 0, 1, GROUP_BYTES - 1, 2]);
+        let large = [LARGE_BLOCK - 1, LARGE_BLOCK, LARGE_BLOCK + 119, 3 * LARGE_BLOCK, 70_000, LARGE_BLOCK + 120];
+        let sizes = (0..300).map(|at| at * 7 % 500).chain(large).chain([0, 1, LARGE_BLOCK, 2, 118, 119, 120]);
         let blocks: Vec<Bytes> = sizes.enumerate().map(|(at, size)| Bytes::from(alloc::vec![at as u8; size])).collect();
         let single: Vec<Hash> = blocks.iter().map(|block| leaf_hash(block)).collect();
         assert_eq!(leaf_hashes(&blocks), single);
         assert_eq!(leaf_hashes(&[]), []);
+    }
+
+    #[test]
+    fn many_parents_are_the_single_ones() {
+        let pairs: Vec<(u64, Hash, Hash)> = (0..9).map(|at| (at << 40, Hash([at as u8; 32]), Hash([7; 32]))).collect();
+        let single: Vec<Hash> = pairs.iter().map(|(size, left, right)| parent_hash(*size, left, right)).collect();
+        assert_eq!(parent_hashes(pairs.into_iter()), single);
     }
 }

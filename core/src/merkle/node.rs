@@ -1,6 +1,6 @@
 //! One node of the tree, and sets of nodes that were loaded for a plan.
 
-use crate::crypto::{Hash, leaf_hash, parent_hash};
+use crate::crypto::{Hash, leaf_hash, parent_hash, parent_hashes};
 pub use crate::flat_tree::TreeIndex;
 use alloc::vec::Vec;
 
@@ -27,6 +27,20 @@ impl Node {
         let (left, right) = if a.index <= b.index { (a, b) } else { (b, a) };
         let size = left.size.saturating_add(right.size);
         Self { index: left.index.parent(), size, hash: parent_hash(size, &left.hash, &right.hash) }
+    }
+
+    /// The nodes above neighbours on one level, of which the first is a left child; a last one without its sibling is
+    /// left out.
+    pub(super) fn parents(level: &[Self]) -> Vec<Self> {
+        let (pairs, _) = level.as_chunks::<2>();
+        let size = |left: &Self, right: &Self| left.size.saturating_add(right.size);
+        let hashes = parent_hashes(pairs.iter().map(|[left, right]| (size(left, right), left.hash, right.hash)));
+        let parent = |([left, right], hash): (&[Self; 2], Hash)| Self {
+            index: left.index.parent(),
+            size: size(left, right),
+            hash,
+        };
+        pairs.iter().zip(hashes).map(parent).collect()
     }
 
     /// Bytes below without `padding` bytes per block.

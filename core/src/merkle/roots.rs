@@ -70,15 +70,56 @@ impl Roots {
     }
 }
 
-/// The tree with `blocks` appended (same fork), and every node to store. Needs no read.
+/// The tree with `blocks` appended (same fork), and every node to store, in order. Needs no read.
 pub fn append(roots: &Roots, blocks: &[Bytes]) -> (Roots, Vec<Node>) {
-    let mut longer = roots.clone();
-    let mut made = Vec::with_capacity(blocks.len().saturating_mul(2));
-    for (block, hash) in blocks.iter().zip(leaf_hashes(blocks)) {
+    let levels = new_levels(roots, blocks);
+    let made = in_order(levels, roots.length);
+    let count = u64::try_from(blocks.len()).unwrap_or(u64::MAX);
+    let length = roots.length.saturating_add(count);
+    let node = |index| {
+        let new = made.binary_search_by_key(&index, |node: &Node| node.index).ok().and_then(|at| made.get(at));
+        new.or_else(|| roots.nodes.iter().find(|root| root.index == index)).copied()
+    };
+    let nodes: Vec<Node> = Roots::indices(length).into_iter().filter_map(node).collect();
+    let byte_length = nodes.iter().map(|node| node.size).fold(0, u64::saturating_add);
+    (Roots { fork: roots.fork, length, byte_length, nodes }, made)
+}
+
+/// The nodes that `blocks` add behind a tree, level by level from the leaves up.
+fn new_levels(roots: &Roots, blocks: &[Bytes]) -> Vec<Vec<Node>> {
+    let leaves = (roots.length..).zip(blocks).zip(leaf_hashes(blocks)).map(|((index, block), hash)| {
         let size = u64::try_from(block.len()).unwrap_or(u64::MAX);
-        longer.push(Node { index: TreeIndex::leaf(longer.length), size, hash }, &mut made);
+        Node { index: TreeIndex::leaf(index), size, hash }
+    });
+    let mut level: Vec<Node> = leaves.collect();
+    let mut levels = Vec::new();
+    while let Some(first) = level.first() {
+        // A right child that comes first has its sibling among the old roots.
+        let left =
+            (!first.index.is_left()).then(|| roots.nodes.iter().find(|root| root.index == first.index.sibling()));
+        let parents = match left.flatten() {
+            Some(left) => Node::parents(&[&[*left], level.as_slice()].concat()),
+            None => Node::parents(&level),
+        };
+        levels.push(core::mem::replace(&mut level, parents));
     }
-    (longer, made)
+    levels
+}
+
+/// All levels' nodes by position; they follow a tree of `length` blocks.
+fn in_order(levels: Vec<Vec<Node>>, length: u64) -> Vec<Node> {
+    let mut made = Vec::with_capacity(levels.iter().map(Vec::len).sum());
+    let leaves = levels.first().map_or(0, |leaves| u64::try_from(leaves.len()).unwrap_or(u64::MAX));
+    let (first, last) = (TreeIndex::leaf(length), TreeIndex::leaf(length.saturating_add(leaves)));
+    let mut levels: Vec<_> = levels.into_iter().map(|level| level.into_iter().peekable()).collect();
+    // One node a level at most reaches back over the old tree.
+    made.extend(levels.iter_mut().filter_map(|level| level.next_if(|node| node.index < first)));
+    made.sort_by_key(|node: &Node| node.index);
+    made.extend((first.0..last.0).map(TreeIndex).filter_map(|index| {
+        let level = usize::try_from(index.depth()).ok().and_then(|depth| levels.get_mut(depth));
+        level.and_then(|level| level.next_if(|node| node.index == index))
+    }));
+    made
 }
 
 #[cfg(test)]

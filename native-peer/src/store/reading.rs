@@ -6,8 +6,9 @@ use super::index::checkpoint::Checkpoint;
 use super::index::items::{PageId, PlacedBlock, decode_page, find_in_page, page_key};
 use super::index::overlay::{Known, Overlay, Paged, Touched};
 use super::index::pager::Pager;
+use super::index::recent::Recent;
 use super::index::scan::{Layers, Rows};
-use super::index::tree::{self, Root};
+use super::index::tree;
 use super::log::segment::{Kind, Segments};
 use super::log::{Ahead, LogOp, Place, mask};
 use super::units::to_usize;
@@ -25,15 +26,7 @@ pub(super) struct Reading {
     pub(super) pager: Pager,
     pub(super) log: Segments,
     ahead: Ahead,
-    recent: Option<Recent>,
-}
-
-/// The page of the tree that was looked at last: reading goes on there more often than not.
-#[derive(Debug)]
-struct Recent {
-    root: Root,
-    key: [u8; 13],
-    page: Option<Bytes>,
+    recent: Recent,
 }
 
 impl Reading {
@@ -45,7 +38,7 @@ impl Reading {
             pager: Pager::new(Arc::clone(disk), cache_bytes),
             log: Segments::new(Arc::clone(disk), Kind::Log),
             ahead: Ahead::default(),
-            recent: None,
+            recent: Recent::default(),
         }
     }
 
@@ -84,12 +77,7 @@ impl Reading {
     }
 
     fn page(&mut self, key: [u8; 13]) -> Result<Option<&Bytes>, Fault> {
-        let root = self.base.root;
-        if self.recent.as_ref().is_none_or(|recent| recent.root != root || recent.key != key) {
-            let page = tree::get(&mut self.pager, root, &key)?;
-            self.recent = Some(Recent { root, key, page });
-        }
-        Ok(self.recent.as_ref().and_then(|recent| recent.page.as_ref()))
+        self.recent.get(&mut self.pager, self.base.root, key)
     }
 
     /// Where a block is now.

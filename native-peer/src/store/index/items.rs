@@ -102,18 +102,20 @@ pub(in crate::store) fn decode_page<T: Item>(bytes: &[u8], page: u64) -> Vec<T> 
     bytes.chunks_exact(T::BYTES).filter_map(|item| T::decode(item, page)).collect()
 }
 
-/// One item of a stored page.
+/// One item of a stored page. Most pages lack none, so that an item lies where its index says: that is tried first, and
+/// it never lies further on.
 pub(in crate::store) fn find_in_page<T: Item>(bytes: &[u8], index: u64) -> Option<T> {
     let wanted = within(index);
-    let (mut low, mut high) = (0, bytes.len() / T::BYTES);
+    let (mut low, mut high) = (0, (bytes.len() / T::BYTES).min(usize::from(wanted).saturating_add(1)));
+    let mut at = high.checked_sub(1)?;
     while low < high {
-        let middle = low.midpoint(high);
-        let item = bytes.get(middle.saturating_mul(T::BYTES)..)?;
+        let item = bytes.get(at.saturating_mul(T::BYTES)..)?;
         match item.first()?.cmp(&wanted) {
             std::cmp::Ordering::Equal => return T::decode(item, index / PAGE_ITEMS),
-            std::cmp::Ordering::Less => low = middle.saturating_add(1),
-            std::cmp::Ordering::Greater => high = middle,
+            std::cmp::Ordering::Less => low = at.saturating_add(1),
+            std::cmp::Ordering::Greater => high = at,
         }
+        at = low.midpoint(high);
     }
     None
 }
@@ -158,3 +160,23 @@ pub(in crate::store) fn memory_of<T: Item>(items: usize) -> usize {
 pub(in crate::store) const PAGE_ITEMS: u64 = 64;
 /// First byte of the records' keys.
 pub(in crate::store) const RECORD_KIND: u8 = 0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use corestore_core::crypto::Hash;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn an_item_is_found_when_it_is_there(places in prop::collection::btree_set(0_u64..PAGE_ITEMS, 0..64), full: bool) {
+            let places: Vec<u64> = if full { (0..PAGE_ITEMS).collect() } else { places.into_iter().collect() };
+            let node = |at: &u64| Node { index: TreeIndex(7 * PAGE_ITEMS + at), size: *at, hash: Hash([1; 32]) };
+            let page = encode_page(&places.iter().map(node).collect::<Vec<_>>());
+            for at in 0..PAGE_ITEMS {
+                let found = find_in_page::<Node>(&page, 7 * PAGE_ITEMS + at);
+                prop_assert_eq!(found, places.contains(&at).then(|| node(&at)));
+            }
+        }
+    }
+}

@@ -93,25 +93,19 @@ impl<T: Item> Pages<T> {
         }
     }
 
-    /// Puts an item into its page; returns how many bytes the page grew by.
-    fn put(&mut self, core: CoreSlot, item: T) -> usize {
-        let page = self.pages.entry(PageId::of(core, item.index())).or_default();
-        if page.last().is_none_or(|last| last.index() < item.index()) {
-            page.push(item);
-            return memory_of::<T>(1);
-        }
-        match page.binary_search_by_key(&item.index(), Item::index) {
-            Ok(at) => {
-                if let Some(old) = page.get_mut(at) {
-                    *old = item;
-                }
-                0
+    /// Puts items into their pages; returns how many bytes the pages grew by.
+    fn put(&mut self, core: CoreSlot, items: impl Iterator<Item = T>) -> usize {
+        let mut items = items.peekable();
+        let mut grown = 0_usize;
+        while let Some(id) = items.peek().map(|item| PageId::of(core, item.index())) {
+            let page = self.pages.entry(id).or_default();
+            let before = page.len();
+            while let Some(item) = items.next_if(|item| PageId::of(core, item.index()) == id) {
+                put_in_page(page, item);
             }
-            Err(at) => {
-                page.insert(at, item);
-                memory_of::<T>(1)
-            }
+            grown = grown.saturating_add(memory_of::<T>(page.len().saturating_sub(before)));
         }
+        grown
     }
 
     fn delete(&mut self, core: CoreSlot, range: &Range<u64>) {
@@ -135,6 +129,16 @@ impl<T: Item> Pages<T> {
             (shared_key::<T>(*id), change)
         }));
         cuts.extend(self.cut.iter().map(|(start, end)| (shared_key::<T>(*start), shared_key::<T>(*end))));
+    }
+}
+
+fn put_in_page<T: Item>(page: &mut Vec<T>, item: T) {
+    if page.last().is_none_or(|last| last.index() < item.index()) {
+        return page.push(item);
+    }
+    match page.binary_search_by_key(&item.index(), Item::index) {
+        Ok(at) => page.get_mut(at).into_iter().for_each(|old| *old = item),
+        Err(at) => page.insert(at, item),
     }
 }
 
@@ -199,9 +203,9 @@ impl Overlay {
                 RECORD_COST
             }
             LogOp::PutBlocks { core, start, places } => {
-                (start..).zip(places).map(|(index, place)| self.blocks.put(core, PlacedBlock { index, place })).sum()
+                self.blocks.put(core, (start..).zip(places).map(|(index, place)| PlacedBlock { index, place }))
             }
-            LogOp::PutNodes { core, nodes } => nodes.into_iter().map(|node| self.nodes.put(core, node)).sum(),
+            LogOp::PutNodes { core, nodes } => self.nodes.put(core, nodes.into_iter()),
             LogOp::DeleteBlocks { core, range } => {
                 self.blocks.delete(core, &range);
                 RECORD_COST

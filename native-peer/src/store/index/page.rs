@@ -69,8 +69,7 @@ impl Page {
         let (mut low, mut high) = (0, self.count);
         while low < high {
             let middle = low.midpoint(high);
-            let found = self.entry(middle).map_or(&[][..], |(found, _)| found);
-            match found.cmp(key) {
+            match self.key(middle).unwrap_or_default().cmp(key) {
                 std::cmp::Ordering::Equal => return Ok(middle),
                 std::cmp::Ordering::Less => low = middle.saturating_add(1),
                 std::cmp::Ordering::Greater => high = middle,
@@ -87,6 +86,11 @@ impl Page {
     /// The place of a child.
     pub(in crate::store) fn child(&self, at: usize) -> Option<PagePlace> {
         PagePlace::from_bytes(self.entry(at)?.1)
+    }
+
+    fn key(&self, at: usize) -> Option<&[u8]> {
+        let (length, rest) = self.bytes.get(self.start(at)?..)?.split_first()?;
+        rest.get(..usize::from(*length))
     }
 
     fn start(&self, at: usize) -> Option<usize> {
