@@ -43,7 +43,7 @@ pub(crate) async fn measure(carriers: &Carriers, megabytes: u64, rounds: usize) 
         assert_eq!(wire.path, Path::Relayed);
         told("by a blind relay", Some(relay.id()), drink(wire, megabytes)).await;
     }
-    relay.end();
+    drop(relay);
     let _ = std::fs::remove_file(folder);
 }
 
@@ -89,8 +89,9 @@ async fn told(way: &str, carrier: Option<u32>, carried: impl Future<Output = u64
     let bytes = carried.await;
     let (seconds, cpu): (f64, Duration) = (begun.elapsed().as_secs_f64(), used().cpu - before.cpu);
     let megabytes = bytes as f64 / 1e6;
-    let cost = cpu.as_secs_f64() * 1000.0 / megabytes;
-    println!("{way}: {:.0} MB/s; {cost:.2} ms of a core for each MB at who carries it", megabytes / seconds);
+    let cost = carrier.map(|_| cpu.as_secs_f64() * 1000.0 / megabytes);
+    let cost = cost.map(|cost| format!("; {cost:.2} ms of a core for each MB at who carries it")).unwrap_or_default();
+    println!("{way}: {:.0} MB/s{cost}", megabytes / seconds);
 }
 
 fn pair(seed: u8) -> KeyPair {
