@@ -1,4 +1,5 @@
-//! A gateway under load: `cargo bench -p corestore-peer --bench gateway [-- IDLE ACTIVE SECONDS]`.
+//! A gateway under load: `cargo bench -p corestore-peer --bench gateway [-- IDLE ACTIVE SECONDS]`; and megabytes through
+//! it beside other ways: `cargo bench -p corestore-peer --bench gateway -- carry [MEGABYTES ROUNDS]`.
 //!
 //! Three processes: `corestore gateway`; the far side, which is a private network and a peer that sends everything back;
 //! and this one, which is all clients on one thread. Idle clients have said who they are and answer pings; active ones
@@ -16,6 +17,7 @@
     reason = "a measurement may fail loudly"
 )]
 
+mod carry;
 mod far;
 mod honest;
 mod process;
@@ -23,6 +25,7 @@ mod process;
 mod relay_client;
 mod rude;
 
+use carry::Carriers;
 use corestore_core::crypto::PublicKey;
 use corestore_peer::keys;
 use honest::Times;
@@ -42,16 +45,39 @@ async fn main() {
     }
     let numbers: Vec<usize> = arguments.iter().filter_map(|text| text.parse().ok()).collect();
     let of = |at: usize, usual: usize| numbers.get(at).copied().unwrap_or(usual);
+    if arguments.iter().any(|text| text == "carry") {
+        return carry(u64::try_from(of(0, 64)).unwrap(), of(1, 3)).await;
+    }
     measure(of(0, 500), of(1, 50), Duration::from_secs(u64::try_from(of(2, 10)).unwrap())).await;
 }
 
-async fn measure(idle: usize, active: usize, seconds: Duration) {
+/// The far side, and a gateway to it.
+fn processes(arguments: &[&str]) -> (Process, GatewayProcess) {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.arg(FAR);
     let far = Process::start(command);
-    let text = |name: &str| far.first[name].as_str().unwrap().to_owned();
-    let peer = PublicKey(keys::parse(&text("peer")).unwrap());
-    let gateway = GatewayProcess::start(&text("nodes"));
+    let gateway = GatewayProcess::start(far.first["nodes"].as_str().unwrap(), arguments);
+    (far, gateway)
+}
+
+fn key(far: &Process, name: &str) -> PublicKey {
+    PublicKey(keys::parse(far.first[name].as_str().unwrap()).unwrap())
+}
+
+async fn carry(megabytes: u64, rounds: usize) {
+    let (far, gateway) = processes(&["--max-bytes", &u32::MAX.to_string()]);
+    let carriers = Carriers {
+        nodes: far.first["nodes"].as_str().unwrap().to_owned(),
+        peers: [key(&far, "peer"), key(&far, "hidden")],
+        gateway: (gateway.address, gateway.id()),
+    };
+    carry::measure(&carriers, megabytes, rounds).await;
+    far.end();
+}
+
+async fn measure(idle: usize, active: usize, seconds: Duration) {
+    let (far, gateway) = processes(&[]);
+    let peer = key(&far, "peer");
     let watched = [("gateway", gateway.id()), ("far side", far.id()), ("clients", std::process::id())];
     let empty = usage(gateway.id()).memory;
     println!("empty gateway: {empty} KiB");

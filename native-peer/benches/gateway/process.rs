@@ -70,9 +70,10 @@ impl Process {
 }
 
 impl GatewayProcess {
-    pub(crate) fn start(nodes: &str) -> Self {
+    pub(crate) fn start(nodes: &str, arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_corestore"));
         command.args(["gateway", "--listen", "127.0.0.1:0", "--json", "--bootstrap", nodes]);
+        command.args(arguments);
         let process = Process::start(command);
         let port = u16::try_from(process.first["port"].as_u64().unwrap()).unwrap();
         Self { process, address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) }

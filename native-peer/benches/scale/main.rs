@@ -57,7 +57,7 @@ fn measure(peers: usize, gateways: usize, browsers: usize, blocks: usize) -> Exi
     let writer = role(&["--writer", &nodes, &blocks]);
     let key = text(&writer.first, "key");
     let readers: Vec<Process> = (1..peers).map(|_| role(&["--reader", &nodes, &key, &blocks])).collect();
-    let gateways: Vec<GatewayProcess> = (0..gateways).map(|_| GatewayProcess::start(&nodes)).collect();
+    let gateways: Vec<GatewayProcess> = (0..gateways).map(|_| GatewayProcess::start(&nodes, &[])).collect();
     let pages: Vec<Process> = gateways
         .iter()
         .map(|gateway| {

@@ -20,6 +20,7 @@ pub(super) struct Admission {
 #[derive(Debug)]
 struct Group {
     connections: usize,
+    streams: usize,
     keys: BTreeMap<PublicKey, usize>,
     arrivals: Bucket,
     bytes: Bucket,
@@ -99,6 +100,21 @@ impl Admission {
         }
     }
 
+    /// A stream to a peer begins, if this address may have one more; [`Self::end_stream`] when it is over.
+    pub(super) fn begin_stream(&mut self, now: Instant, address: IpAddr) -> bool {
+        let most = self.limits.streams_per_address;
+        let group = self.group(now, address);
+        let room = group.streams < most;
+        group.streams = group.streams.saturating_add(usize::from(room));
+        room
+    }
+
+    /// A stream is over.
+    pub(super) fn end_stream(&mut self, address: IpAddr) {
+        let group = self.groups.get_mut(&grouped(address));
+        group.into_iter().for_each(|group| group.streams = group.streams.saturating_sub(1));
+    }
+
     /// May this address do that now?
     pub(super) fn may(&mut self, now: Instant, address: IpAddr, deed: Deed) -> bool {
         let group = self.group(now, address);
@@ -121,6 +137,7 @@ impl Admission {
         let limits = &self.limits;
         self.groups.entry(grouped(address)).or_insert_with(|| Group {
             connections: 0,
+            streams: 0,
             keys: BTreeMap::new(),
             arrivals: Bucket::new(now, limits.new_connections, 4),
             bytes: Bucket::new(now, limits.bytes, 2),
@@ -139,7 +156,7 @@ impl Admission {
 impl Group {
     fn is_idle(&mut self, now: Instant) -> bool {
         let buckets = [&mut self.arrivals, &mut self.bytes, &mut self.lookups, &mut self.connects];
-        self.connections == 0 && buckets.into_iter().all(|bucket| bucket.is_full(now))
+        self.connections == 0 && self.streams == 0 && buckets.into_iter().all(|bucket| bucket.is_full(now))
     }
 }
 
@@ -204,6 +221,17 @@ mod tests {
         assert_eq!(admission.name(now, home, key), Ok(()));
         admission.leave(stranger, Some(key));
         assert_eq!(admission.name(now, stranger, key), Ok(()));
+    }
+
+    #[test]
+    fn an_address_has_so_many_streams_however_many_connections_it_has() {
+        let limits = Limits { streams_per_address: 2, ..Limits::default() };
+        let (mut admission, now) = (Admission::new(limits), Instant::now());
+        let [greedy, other]: [IpAddr; 2] = ["10.0.0.1", "10.0.0.2"].map(|text| text.parse().unwrap());
+        let begun = (0..5).filter(|_| admission.begin_stream(now, greedy)).count();
+        assert_eq!((begun, admission.begin_stream(now, other)), (2, true));
+        admission.end_stream(greedy);
+        assert!(admission.begin_stream(now, greedy) && !admission.begin_stream(now, greedy));
     }
 
     #[test]

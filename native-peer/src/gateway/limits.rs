@@ -17,6 +17,8 @@ pub struct Limits {
     /// WebSockets at once from one address that name the same key. A key that is named is not proven; by itself it
     /// counts for nothing.
     pub connections_per_key: usize,
+    /// Streams to peers at once from one address, of all its connections: each may hold a window of unread bytes.
+    pub streams_per_address: usize,
     /// New WebSockets a second from one address; four times as many at once.
     pub new_connections: u32,
     /// Bytes a second from and to one address, of all its connections; twice as many at once.
@@ -43,6 +45,7 @@ impl Default for Limits {
             connections: 8192,
             connections_per_address: 64,
             connections_per_key: 8,
+            streams_per_address: 256,
             new_connections: 16,
             bytes: 16 << 20,
             lookups: 8,

@@ -1,6 +1,6 @@
 //! The driver of one browser's [`Session`]: its WebSocket, its streams, and the DHT. It holds no protocol.
 
-use super::admission::Refusal;
+use super::admission::{Deed, Refusal};
 use super::hub::Seat;
 use super::local::Locals;
 use super::log::LogEvent;
@@ -11,7 +11,7 @@ use super::shared::{Admitted, Shared};
 use super::stream::{Backlog, Lane, StreamHandle};
 use crate::swarm::hyperdht::ServerId;
 use corestore_core::crypto::PublicKey;
-use futures_util::{Sink, SinkExt, Stream as Messages, StreamExt};
+use futures_util::{FutureExt, Sink, SinkExt, Stream as Messages, StreamExt};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
@@ -46,8 +46,9 @@ where
     let parts = Parts { streams: BTreeMap::new(), servers: BTreeMap::new(), tasks: BTreeMap::new() };
     let locals = Locals::default();
     let begun = Instant::now();
+    let (named, fine, from_browser, to_browser) = (false, Duration::ZERO, 0, 0);
     let mut relay =
-        Relay { admitted, socket, session, lane, seat, parts, locals, named: false, from_browser: 0, to_browser: 0 };
+        Relay { admitted, socket, session, lane, seat, parts, locals, named, fine, from_browser, to_browser };
     let ended = relay.carry(said).await;
     relay.close_servers();
     relay.close(&ended).await;
@@ -71,6 +72,8 @@ pub(super) struct Relay<S> {
     pub(super) parts: Parts,
     pub(super) locals: Locals,
     named: bool,
+    /// How long it is not read, for what it asked beyond its limits.
+    fine: Duration,
     from_browser: u64,
     to_browser: u64,
 }
@@ -133,11 +136,7 @@ where
                     None => Err(Ended::Gone),
                 },
                 message = self.socket.next(), if !full && now >= quiet_until => match message {
-                    Some(Ok(message)) => {
-                        let length = message.len();
-                        quiet_until = now + self.lane.shared.spend(self.lane.address, length);
-                        self.take_message(message)
-                    }
+                    Some(Ok(message)) => self.take_messages(message).map(|pause| quiet_until = now + pause),
                     Some(Err(error)) => Err(Ended::Socket(error)),
                     None => Err(Ended::Gone),
                 },
@@ -154,7 +153,30 @@ where
             if let Err(ended) = turn.and(flushed) {
                 return ended;
             }
+            quiet_until += std::mem::take(&mut self.fine);
+            // A browser that always has something to say has no more turns than others.
+            tokio::task::yield_now().await;
         }
+    }
+
+    /// Takes the messages that are there, up to a limit: what answers them goes out together. Gives how long the
+    /// browser is to be quiet.
+    fn take_messages(&mut self, first: Message) -> Result<Duration, Ended> {
+        let (mut message, mut bytes) = (first, 0_usize);
+        for taken in 1.. {
+            bytes = bytes.saturating_add(message.len()).saturating_add(MESSAGE_COST);
+            self.take_message(message)?;
+            if taken >= MESSAGES || bytes >= MESSAGE_BYTES {
+                break;
+            }
+            message = match self.socket.next().now_or_never() {
+                Some(Some(Ok(message))) => message,
+                Some(Some(Err(error))) => return Err(Ended::Socket(error)),
+                Some(None) => return Err(Ended::Gone),
+                None => break,
+            };
+        }
+        Ok(self.lane.shared.spend(self.lane.address, bytes))
     }
 
     fn take_message(&mut self, message: Message) -> Result<(), Ended> {
@@ -316,6 +338,15 @@ where
     }
 }
 
+impl<S> Relay<S> {
+    /// May the browser do that now? Who asks too often is listened to more slowly.
+    pub(super) fn may(&mut self, deed: Deed) -> bool {
+        let may = self.lane.shared.may(self.lane.address, deed);
+        self.fine += if may { Duration::ZERO } else { FINE };
+        may
+    }
+}
+
 fn counted(figure: &Figure, bytes: usize) -> u64 {
     figure.add(bytes);
     u64::try_from(bytes).unwrap_or(u64::MAX)
@@ -326,6 +357,13 @@ type Room = (tokio::sync::OwnedSemaphorePermit, Counted);
 
 /// Words that wait for a session. Streams wait when it is full; the DHT's questions get no for an answer.
 const INBOX: usize = 512;
+/// Messages of a browser taken at once, and their bytes.
+const MESSAGES: usize = 32;
+const MESSAGE_BYTES: usize = 64 << 10;
+/// Bytes of its share that a message costs beside its own: many small ones are work too.
+const MESSAGE_COST: usize = 1 << 10;
+/// How long a browser is not read for each thing it asked beyond its limits.
+const FINE: Duration = Duration::from_millis(10);
 /// Words taken at once.
 const WORDS: usize = 64;
 /// How long a farewell may take.

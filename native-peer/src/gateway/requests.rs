@@ -53,15 +53,15 @@ impl<S> Relay<S> {
     }
 
     fn connect(&mut self, member: &Member, stream: Part, key: PublicKey, remote: PublicKey) {
-        let shared = &self.lane.shared;
-        if remote == shared.key_pair.public_key() {
+        if remote == self.lane.shared.key_pair.public_key() {
             let (connection, payload) = self.locals.begin(stream, key);
-            return self.session.write_handshake(shared.now(), stream, connection, &payload);
+            return self.session.write_handshake(self.lane.shared.now(), stream, connection, &payload);
         }
-        if !shared.may(self.lane.address, Deed::Connect) {
+        if !self.may(Deed::Connect) {
             return self.session.failed(stream, "too many connections a second; wait a little".to_owned());
         }
-        let settings = ConnectSettings { relay_addresses: shared.routes(&remote), ..ConnectSettings::default() };
+        let settings =
+            ConnectSettings { relay_addresses: self.lane.shared.routes(&remote), ..ConnectSettings::default() };
         let foreign = Foreign { key, holder: self.seat.holder(stream) };
         let (inbox, member) = (self.lane.inbox.clone(), member.clone());
         let task = tokio::spawn(async move {
@@ -109,14 +109,14 @@ impl<S> Relay<S> {
         query: Part,
         begin: impl FnOnce(&mut HyperDht, Instant) -> OperationId + Send + 'static,
     ) {
-        if !self.lane.shared.may(self.lane.address, Deed::Lookup) {
+        if !self.may(Deed::Lookup) {
             return self.session.query_done(query);
         }
         self.begin_query(member, query, None, begin);
     }
 
     fn lookup(&mut self, member: &Member, query: Part, topic: Hash) {
-        if !self.lane.shared.may(self.lane.address, Deed::Lookup) {
+        if !self.may(Deed::Lookup) {
             return self.session.query_done(query);
         }
         match self.lane.shared.answers(&topic) {
@@ -162,8 +162,11 @@ impl<S> Relay<S> {
     }
 
     pub(super) fn begin(&mut self, stream: Part, far: Box<dyn Duplex>) {
+        let Some(place) = self.lane.shared.begin_stream(self.lane.address) else {
+            return self.session.far_closed(stream, Some("this address has too many streams".to_owned()));
+        };
         self.lane.shared.metrics.streams_total.add(1);
-        self.parts.streams.insert(stream, StreamHandle::start(self.lane.clone(), stream, far));
+        self.parts.streams.insert(stream, StreamHandle::start(self.lane.clone(), place, stream, far));
     }
 
     fn answer_local(&mut self, connection: ConnectionId, noise: &Bytes) {

@@ -59,6 +59,18 @@ impl Admitted {
     }
 }
 
+/// Leave to have one more stream, until it is dropped.
+pub(super) struct Place {
+    shared: Arc<Shared>,
+    address: IpAddr,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.shared.admission().end_stream(self.address);
+    }
+}
+
 /// What a gateway is made of.
 pub(super) struct Parts {
     pub(super) store: Corestore,
@@ -108,6 +120,13 @@ impl Shared {
         let may = self.admission().may(Instant::now(), address, deed);
         self.metrics.limited.add(usize::from(!may));
         may
+    }
+
+    /// A stream between this address and a peer begins, unless it has too many.
+    pub(super) fn begin_stream(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+        let begun = self.admission().begin_stream(Instant::now(), address);
+        self.metrics.limited.add(usize::from(!begun));
+        begun.then(|| Place { shared: Arc::clone(self), address })
     }
 
     /// So many bytes went from or to this address: how long is it to wait?

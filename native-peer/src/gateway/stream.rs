@@ -3,7 +3,7 @@
 use super::metrics::{Counted, Metrics};
 use super::said::{Duplex, Held, Said};
 use super::session::Part;
-use super::shared::Shared;
+use super::shared::{Place, Shared};
 use bytes::{Bytes, BytesMut};
 use std::io;
 use std::net::IpAddr;
@@ -76,14 +76,14 @@ impl Backlog {
 
 impl StreamHandle {
     /// Starts to carry bytes.
-    pub(super) fn start(lane: Lane, stream: Part, far: Box<dyn Duplex>) -> Self {
+    pub(super) fn start(lane: Lane, place: Place, stream: Part, far: Box<dyn Duplex>) -> Self {
         let (outgoing, words) = mpsc::unbounded_channel();
         let task = tokio::spawn(async move {
             let counted = Counted::new(&lane.shared.metrics, |metrics| &metrics.streams, 1);
             let (reader, writer) = tokio::io::split(far);
             let carried = async { tokio::try_join!(read(&lane, stream, reader), write(&lane, words, writer)) };
             let reason = carried.await.err().map(|error| error.to_string());
-            drop(counted);
+            drop((counted, place));
             let _ = lane.inbox.send(Said::Over(stream, reason)).await;
         });
         Self { outgoing, task }

@@ -79,6 +79,8 @@ pub(crate) async fn run(arguments: GatewayArguments) -> Result<ExitCode, Failure
     let identity = blake2b(&[b"gateway", &seed]).0;
     let mut member = member_options(&arguments.bootstrap).await?;
     member.nodes_file = arguments.storage.as_deref().map(|storage| nodes_file(storage, &member.node.bootstrap));
+    // What a browser does not read waits here as well, for each of its streams.
+    member.udx.receive_window = STREAM_WINDOW;
     let options = SwarmOptions { member, identity: Some(identity), ..SwarmOptions::default() };
     let (swarm, connections) = Swarm::start(options).map_err(socket_failure)?;
     connections.replicate(store.clone());
@@ -201,6 +203,8 @@ fn core_key(text: &str) -> Result<CoreKey, keys::NotAKey> {
     keys::parse_core_key(text)
 }
 
+/// Bytes of one stream that wait to be carried on.
+const STREAM_WINDOW: u32 = 512 << 10;
 /// Log lines that wait to be printed.
 const EVENTS: usize = 1024;
 /// Cores kept at most.
