@@ -1,5 +1,6 @@
 //! What a lookup costs by the size of the network, in virtual time, for a client behind a NAT while every twentieth node
-//! is gone: requests it made, datagrams of all, bytes, milliseconds.
+//! is gone: requests it made, datagrams and bytes of UDP payload in both directions beyond what the network exchanges
+//! anyway, milliseconds, how many of the twenty nearest nodes it found; and what a node sends in an hour without work.
 //!
 //!     cargo bench -p corestore-peer --bench dht_size -- 100 1000 10000
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, missing_docs, reason = "a program for people")]
@@ -18,7 +19,7 @@ use virtual_net::{Nat, Net};
 fn main() {
     let sizes: Vec<usize> = std::env::args().skip(1).filter_map(|size| size.parse().ok()).collect();
     let sizes = if sizes.is_empty() { vec![100, 300] } else { sizes };
-    println!("nodes  requests  datagrams  bytes  ms  nearest found");
+    println!("nodes  requests  datagrams  bytes  ms  nearest found  datagrams, bytes a node and hour when idle");
     for size in sizes {
         measure(size);
     }
@@ -43,7 +44,7 @@ fn measure(size: usize) {
     net.run(Duration::from_secs(10));
     (1..size).step_by(20).for_each(|number| net.kill(number));
     let ids: Vec<Hash> = net.hosts.iter().filter_map(|host| host.machine.dht.id()).collect();
-    let (mut asked, mut datagrams, mut bytes, mut took, mut found) = (0, 0, 0, 0, 0);
+    let (mut asked, mut datagrams, mut bytes, mut took, mut found) = (0, 0, 0, 0u128, 0);
     for round in 0..LOOKUPS {
         let number = client;
         let target = blake2b(&[&round.to_le_bytes()]);
@@ -58,14 +59,23 @@ fn measure(size: usize) {
         took += net.now.since(began).as_millis();
         found += closest.min(ids.len());
     }
-    let rounds = usize::try_from(LOOKUPS).unwrap();
+    let alive = net.hosts.iter().filter(|host| host.alive).count();
+    let before = net.sent;
+    net.run(IDLE);
+    let idle = (net.sent.0 - before.0, net.sent.1 - before.1);
+    // The network goes on while a lookup runs.
+    let meanwhile = |sent: u64| sent * u64::try_from(took).unwrap() / u64::try_from(IDLE.as_millis()).unwrap();
+    let own = (datagrams.saturating_sub(meanwhile(idle.0)), bytes.saturating_sub(meanwhile(idle.1)));
+    let hourly = |sent: u64| sent * 3600 / IDLE.as_secs() / u64::try_from(alive).unwrap();
     println!(
-        "{size:5}  {:8}  {:9}  {:5}  {:3}  {}",
+        "{size:5}  {:8}  {:9}  {:5}  {:3}  {:13}  {}, {}",
         asked / LOOKUPS,
-        datagrams / LOOKUPS,
-        bytes / LOOKUPS,
+        own.0 / LOOKUPS,
+        own.1 / LOOKUPS,
         took / u128::from(LOOKUPS),
-        found / rounds
+        found / usize::try_from(LOOKUPS).unwrap(),
+        hourly(idle.0),
+        hourly(idle.1)
     );
 }
 
@@ -78,3 +88,5 @@ fn closest(node: &Node) -> Option<usize> {
 }
 
 const LOOKUPS: u64 = 20;
+/// A multiple of what nodes do by themselves.
+const IDLE: Duration = Duration::from_secs(20 * 60);

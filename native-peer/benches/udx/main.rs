@@ -1,7 +1,10 @@
 //! UDX throughput, one way, ours and udx-native in all four pairings, each end a process of its own, in interleaved
-//! rounds: `cargo bench --bench udx -- [MEGABYTES] [ROUNDS] [LOSS_PERCENT DELAY_MS]`. Prints the median of each pairing
-//! in MB/s and its ratio to udx-native ↔ udx-native. With a loss and a delay (one way) both directions go through a
-//! lossy link on real sockets.
+//! rounds, over a clean loopback and through links that lose and delay (on real sockets, both directions alike):
+//!
+//!     cargo bench -p corestore-peer --bench udx -- [ROUNDS] [MEGABYTES_CLEAN] [MEGABYTES_LOSSY]
+//!
+//! Prints each run, then one table: the median of each pairing and link in MB/s, its ratio to udx-native ↔ udx-native,
+//! and the packets it sent again. Begins no round after six minutes, so that it ends within eight.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a measurement may fail loudly")]
 
 mod end;
@@ -12,6 +15,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
@@ -20,22 +24,51 @@ fn main() {
         return;
     }
     let number = |index: usize, default| arguments.get(index).map_or(default, |text| text.parse().expect("a number"));
-    let (megabytes, rounds, loss, delay) = (number(0, 64), number(1, 5), number(2, 0), number(3, 0));
-    println!("{megabytes} MB one way, {rounds} rounds, loss {loss} %, delay {delay} ms");
-    let pairs = [("js", "js"), ("ours", "ours"), ("ours", "js"), ("js", "ours")];
-    let mut rates = [const { Vec::new() }; 4];
-    for _ in 0..rounds {
-        for ((sender, receiver), rates) in pairs.iter().zip(&mut rates) {
-            let (rate, retransmits) = measure(sender, receiver, megabytes, loss, delay);
-            println!("  {sender:>4} -> {receiver:<4} {rate:8.1} MB/s, {retransmits} retransmitted");
-            rates.push(rate);
+    let (rounds, clean, lossy) = (number(0, 5), number(1, 256), number(2, 128));
+    let began = Instant::now();
+    let mut cells: Vec<Cell> = LINKS.iter().flat_map(|&link| PAIRS.map(|pair| Cell::new(pair, link))).collect();
+    for round in (0..rounds).take_while(|_| began.elapsed() < LAST_ROUND) {
+        println!("round {} of {rounds}", round + 1);
+        for cell in &mut cells {
+            cell.measure(if cell.link.0 == 0 { clean } else { lossy });
         }
     }
-    let [base, ..] = rates.each_mut().map(|rates| median(rates));
-    for ((sender, receiver), rates) in pairs.iter().zip(&mut rates) {
-        let rate = median(rates);
-        println!("{sender:>4} -> {receiver:<4} {rate:8.1} MB/s  {:5.2} x", rate / base);
+    println!("\nMB/s, medians; x: ratio to js -> js; again: packets sent again");
+    for (link, row) in LINKS.iter().zip(cells.chunks_mut(PAIRS.len())) {
+        println!("{} MB, {}", if link.0 == 0 { clean } else { lossy }, name(*link));
+        let base = row.first_mut().map_or(1.0, |cell| median(&mut cell.rates));
+        for cell in row {
+            let ((sender, receiver), rate) = (cell.pair, median(&mut cell.rates));
+            let again = median(&mut cell.again);
+            println!("  {sender:>4} -> {receiver:<4} {rate:8.1}  {:5.2} x  {again:7.0} again", rate / base);
+        }
     }
+}
+
+/// One pairing over one link.
+struct Cell {
+    pair: (&'static str, &'static str),
+    link: (u64, u64),
+    rates: Vec<f64>,
+    again: Vec<f64>,
+}
+
+impl Cell {
+    fn new(pair: (&'static str, &'static str), link: (u64, u64)) -> Self {
+        Self { pair, link, rates: Vec::new(), again: Vec::new() }
+    }
+
+    fn measure(&mut self, megabytes: u64) {
+        let (sender, receiver) = self.pair;
+        let (rate, again) = measure(sender, receiver, megabytes, self.link.0, self.link.1);
+        println!("  {}: {sender:>4} -> {receiver:<4} {rate:8.1} MB/s, {again} sent again", name(self.link));
+        self.rates.push(rate);
+        self.again.push(again.parse().unwrap_or_default());
+    }
+}
+
+fn name((loss, delay): (u64, u64)) -> String {
+    if loss == 0 { "clean".to_owned() } else { format!("{loss} % loss, {delay} ms") }
 }
 
 fn median(rates: &mut [f64]) -> f64 {
@@ -118,3 +151,8 @@ impl End {
         self.child.wait().unwrap();
     }
 }
+
+const PAIRS: [(&str, &str); 4] = [("js", "js"), ("ours", "ours"), ("ours", "js"), ("js", "ours")];
+/// Loss in per cent and delay in ms, one way.
+const LINKS: [(u64, u64); 3] = [(0, 0), (1, 40), (5, 40)];
+const LAST_ROUND: Duration = Duration::from_secs(360);

@@ -9,5 +9,6 @@
 
 mod hostile;
 mod link;
+mod reference;
 mod relay;
 mod virtual_net;

@@ -198,7 +198,9 @@ impl<M: Machine> Net<M> {
             }
         };
         let from = SocketAddrV4::new(host.ip, port);
-        host.spoken_to.insert((port, transmit.to));
+        if host.nat != Nat::Open {
+            host.spoken_to.insert((port, transmit.to));
+        }
         self.sent = (self.sent.0 + 1, self.sent.1 + u64::try_from(transmit.bytes.len()).unwrap());
         // A low TTL opens the way but does not arrive.
         if transmit.ttl.is_some_and(|ttl| ttl < 10) || self.entropy.u64() % 1000 < self.loss {

@@ -283,17 +283,18 @@ impl DhtRpc {
         if self.firewalled { SocketId::CLIENT } else { SocketId::SERVER }
     }
 
-    /// Entries of all its tables: what its memory grows with.
-    pub fn entries(&self) -> usize {
-        let own = [
-            self.requests.len(),
-            self.queries.len(),
-            self.adaptive.len(),
-            self.samplers.len(),
-            self.delayed.len(),
-            self.outputs.len(),
+    /// Its tables and the entries of each: what its memory grows with.
+    pub fn tables(&self) -> impl Iterator<Item = (&'static str, usize)> + use<> {
+        let tables = [
+            ("nodes", self.nodes.len()),
+            ("requests", self.requests.len()),
+            ("queries", self.queries.len()),
+            ("round trips", self.adaptive.len()),
+            ("samplers", self.samplers.len()),
+            ("delayed answers", self.delayed.len()),
+            ("outputs of the node", self.outputs.len()),
         ];
-        own.into_iter().fold(self.nodes.len(), usize::saturating_add)
+        tables.into_iter()
     }
 
     /// Counters.

@@ -211,24 +211,29 @@ impl HyperDht {
 
     /// Entries of all its tables: what its memory grows with.
     pub fn entries(&self) -> usize {
+        self.tables().map(|(_, entries)| entries).sum()
+    }
+
+    /// Its tables, the node's included, and the entries of each.
+    pub fn tables(&self) -> impl Iterator<Item = (&'static str, usize)> {
         let own = [
-            self.operations.len(),
-            self.queries.len(),
-            self.requests.len(),
-            self.router.len(),
-            self.store.as_ref().map_or(0, Store::len),
-            self.servers.len(),
-            self.pings_due.len(),
-            self.heard.len(),
-            self.incoming.len(),
-            self.handshakes.len(),
-            self.connects.len(),
-            self.unsigned.len(),
-            self.streams.len(),
-            self.sockets.len(),
-            self.outputs.len(),
+            ("operations", self.operations.len()),
+            ("queries of members", self.queries.len()),
+            ("requests of members", self.requests.len()),
+            ("routes", self.router.len()),
+            ("records", self.store.as_ref().map_or(0, Store::len)),
+            ("servers", self.servers.len()),
+            ("pings due", self.pings_due.len()),
+            ("relaying nodes heard", self.heard.len()),
+            ("calls", self.incoming.len()),
+            ("handshakes", self.handshakes.len()),
+            ("connects", self.connects.len()),
+            ("unsigned", self.unsigned.len()),
+            ("streams", self.streams.len()),
+            ("sockets", self.sockets.len()),
+            ("outputs", self.outputs.len()),
         ];
-        own.into_iter().fold(self.rpc.entries(), usize::saturating_add)
+        own.into_iter().chain(self.rpc.tables())
     }
 
     /// Counters of connections.

@@ -34,9 +34,10 @@ pub(super) struct Bbr {
     round: u64,
     round_end: u64,
     round_started: bool,
-    /// Delivered bytes when this round began, and bytes lost in it.
+    /// Delivered bytes when this round began, bytes lost in it, and bytes delivered in the one before.
     round_begin: u64,
     round_lost: u64,
+    last_delivered: u64,
     pipe_full: bool,
     full_bandwidth: u64,
     full_rounds: u8,
@@ -92,6 +93,7 @@ impl Bbr {
             round_started: false,
             round_begin: 0,
             round_lost: 0,
+            last_delivered: 0,
             pipe_full: false,
             full_bandwidth: 0,
             full_rounds: 0,
@@ -183,6 +185,7 @@ impl Bbr {
             self.round += 1;
             self.round_started = true;
             self.conserving = false;
+            self.last_delivered = sampler.delivered() - self.round_begin;
             (self.round_begin, self.round_lost) = (sampler.delivered(), sample.lost);
         }
         if !sample.app_limited || bandwidth >= self.bandwidth.max() {
@@ -315,7 +318,7 @@ impl Bbr {
     }
 
     /// Adjusts the window to losses; whether it is now held to what leaves the network. Few losses are noise; where many
-    /// packets of a round are lost, a queue overflows.
+    /// packets of a round are lost, a queue overflows. Losses come in bunches: they are held against a whole round.
     fn recover(&mut self, sample: &Sample, delivered: u64, conditions: Conditions) -> bool {
         let (before, now) = (self.prior_recovery, conditions.recovery);
         let conserved = conditions.in_flight + sample.acked;
@@ -323,7 +326,8 @@ impl Bbr {
             self.prior_window = self.prior_window.max(self.window);
         }
         self.window = self.window.saturating_sub(sample.lost).max(self.packet);
-        let tolerated = (delivered - self.round_begin).max(self.initial_window) / TOLERATED_LOSS;
+        let round = (delivered - self.round_begin).max(self.last_delivered).max(self.initial_window);
+        let tolerated = round / TOLERATED_LOSS;
         if now == Recovery::Fast && !self.conserving && self.round_lost > tolerated {
             self.conserving = true;
             self.window = conserved;

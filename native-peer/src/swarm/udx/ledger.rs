@@ -1,11 +1,11 @@
 //! Every packet sent and not yet cumulatively acknowledged: what it carries, when it went out, whether it is in
-//! flight, lost or already acknowledged ahead of order.
+//! flight, lost, already acknowledged ahead of order, or what the peer has not said anything of for too long.
 
 use super::range_set::RangeSet;
 use super::rate::Snapshot;
 use core::ops::Range;
 use corestore_core::time::Instant;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 /// One packet of the ordered stream.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +47,16 @@ pub(super) struct Contents {
 enum Status {
     InFlight,
     Lost,
+    /// No longer under way, but the peer's reports do not reach so far.
+    Untold,
     Acknowledged,
+}
+
+impl Status {
+    /// Whether the packet is in flight, or may have been lost there.
+    fn is_out(self) -> bool {
+        matches!(self, Self::InFlight | Self::Untold)
+    }
 }
 
 /// The packets from the first unacknowledged to the last sent.
@@ -61,6 +70,7 @@ pub(super) struct Ledger {
     sent_again: VecDeque<(u64, u64)>,
     /// Lost packets to send again; outdated ones are skipped likewise.
     lost: VecDeque<u64>,
+    untold: BTreeSet<u64>,
     sacked: RangeSet,
     sacked_packets: usize,
     in_flight: u64,
@@ -103,14 +113,17 @@ impl Ledger {
         self.serial += 1;
         let serial = self.serial;
         let Some(packet) = self.slot(number) else { return };
-        let was_lost = packet.status == Status::Lost;
+        let was = packet.status;
         packet.status = Status::InFlight;
         packet.retransmitted = true;
         (packet.serial, packet.sent_at, packet.rate, packet.padding) = (serial, now, rate, 0);
         let bytes = size(packet.length);
-        if was_lost {
+        if was != Status::InFlight {
             self.in_flight += bytes;
             self.in_flight_packets += 1;
+        }
+        if was == Status::Untold {
+            self.untold.remove(&number);
         }
         self.sent_again.push_back((number, serial));
     }
@@ -123,6 +136,9 @@ impl Ledger {
         match before.status {
             Status::Acknowledged => return None,
             Status::InFlight => self.leave_flight(before.length),
+            Status::Untold => {
+                self.untold.remove(&number);
+            }
             Status::Lost => {}
         }
         Some(before)
@@ -148,14 +164,37 @@ impl Ledger {
         }
     }
 
-    /// Marks packet `number` lost and queues it to be sent again; the packet, when it was in flight.
+    /// Marks packet `number` lost and queues it to be sent again; the packet, when it was in flight or untold.
     pub(super) fn lose(&mut self, number: u64) -> Option<Sent> {
-        let packet = self.slot(number).filter(|packet| packet.status == Status::InFlight)?;
-        let before = *packet;
-        (packet.status, packet.padding) = (Status::Lost, 0);
-        self.leave_flight(before.length);
+        let before = *self.slot(number)?;
+        match before.status {
+            Status::InFlight => self.leave_flight(before.length),
+            Status::Untold => {
+                self.untold.remove(&number);
+            }
+            Status::Lost | Status::Acknowledged => return None,
+        }
+        if let Some(packet) = self.slot(number) {
+            (packet.status, packet.padding) = (Status::Lost, 0);
+        }
         self.lost.push_back(number);
         Some(before)
+    }
+
+    /// Packet `number` is no longer under way, but whether it arrived the peer does not tell.
+    pub(super) fn leave_untold(&mut self, number: u64) {
+        if let Some(packet) = self.slot(number).filter(|packet| packet.status == Status::InFlight) {
+            packet.status = Status::Untold;
+            let length = packet.length;
+            self.leave_flight(length);
+            self.untold.insert(number);
+        }
+    }
+
+    /// The first packet the peer does not speak of.
+    pub(super) fn first_untold(&self) -> Option<(u64, Sent)> {
+        let number = *self.untold.first()?;
+        Some((number, *self.get(number)?))
     }
 
     /// Counts a time-out of packet `number`; how many it has seen.
@@ -204,16 +243,16 @@ impl Ledger {
         self.packets.get(usize::try_from(number.checked_sub(self.first)?).ok()?)
     }
 
-    /// The packet with the highest number that is in flight.
+    /// The packet with the highest number that is in flight, or untold.
     pub(super) fn last_in_flight(&self) -> Option<(u64, Sent)> {
-        let back = self.packets.iter().rposition(|packet| packet.status == Status::InFlight)?;
+        let back = self.packets.iter().rposition(|packet| packet.status.is_out())?;
         Some((self.first + u64::try_from(back).ok()?, *self.packets.get(back)?))
     }
 
-    /// Numbers of the packets that are in flight, ascending.
+    /// Numbers of the packets that are in flight or untold, ascending.
     pub(super) fn numbers_in_flight(&self) -> Vec<u64> {
         let numbered = (self.first..).zip(&self.packets);
-        numbered.filter(|(_, packet)| packet.status == Status::InFlight).map(|(number, _)| number).collect()
+        numbered.filter(|(_, packet)| packet.status.is_out()).map(|(number, _)| number).collect()
     }
 
     /// Number of the first packet not cumulatively acknowledged.
@@ -316,6 +355,20 @@ mod tests {
         assert!(ledger.oldest(false).is_none());
         ledger.lose(10);
         assert!(ledger.oldest(true).is_none());
+    }
+
+    #[test]
+    fn an_untold_packet_is_neither_in_flight_nor_lost_until_it_is_judged() {
+        let mut ledger = ledger(4);
+        [11, 12, 13].into_iter().for_each(|number| ledger.leave_untold(number));
+        assert_eq!((ledger.in_flight(), ledger.oldest(false).map(|oldest| oldest.0)), (120, Some(10)));
+        assert_eq!((ledger.first_untold().map(|first| first.0), ledger.next_lost().is_none()), (Some(11), true));
+        assert!(ledger.acknowledge(11).is_some());
+        assert!(ledger.lose(12).is_some());
+        assert_eq!((ledger.in_flight(), ledger.next_lost().map(|lost| lost.0)), (120, Some(12)));
+        assert_eq!(ledger.first_untold().map(|first| first.0), Some(13));
+        ledger.resend(13, Instant::ZERO, Snapshot::default());
+        assert_eq!((ledger.in_flight(), ledger.first_untold().is_none()), (240, true));
     }
 
     #[test]

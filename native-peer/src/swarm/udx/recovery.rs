@@ -214,35 +214,60 @@ impl Sender {
     fn detect_losses(&mut self, now: Instant, sample: &mut Sample) {
         self.timers.reorder = None;
         let wait = self.rack.rtt + self.reordering_window();
+        let untold = self.lose_untold(sample);
         let lost = self.lose_overdue(now, wait, false, sample) | self.lose_overdue(now, wait, true, sample);
-        if lost && self.recovery == Recovery::Open {
+        if (lost || untold) && self.recovery == Recovery::Open {
             self.enter_recovery(Recovery::Fast);
         }
     }
 
     /// Takes for lost what was sent before the newest transmission that arrived, and long enough ago; whether any was
-    /// no MTU probe. When the peer has more ranges than it reports, only packets below the highest acknowledged one are
-    /// judged, or those sent again: it may well have the others.
+    /// no MTU probe. What lies beyond the peer's report is untold then: it may well have arrived.
     fn lose_overdue(&mut self, now: Instant, wait: Duration, again: bool, sample: &mut Sample) -> bool {
         let mut lost = false;
         while let Some((number, packet)) = self.ledger.oldest(again)
             && packet.serial < self.rack.serial
-            && (again || !self.rack.partial || number < self.rack.highest)
         {
             let deadline = packet.sent_at.after(wait);
             if deadline > now {
                 self.timers.reorder = Some(self.timers.reorder.map_or(deadline, |other| other.min(deadline)));
                 break;
             }
-            self.ledger.lose(number);
-            if packet.padding > 0 {
-                self.mtu.on_probe_lost();
+            if self.is_reported(number) {
+                lost |= self.lose(number, &packet, sample);
             } else {
-                lost = true;
-                sample.lost += size(packet.length);
+                self.ledger.leave_untold(number);
             }
         }
         lost
+    }
+
+    /// Takes for lost what was untold and would be reported now; whether there was any.
+    fn lose_untold(&mut self, sample: &mut Sample) -> bool {
+        let mut lost = false;
+        while let Some((number, packet)) = self.ledger.first_untold()
+            && self.is_reported(number)
+        {
+            lost |= self.lose(number, &packet, sample);
+        }
+        lost
+    }
+
+    /// Whether the peer would say that it has packet `number`. One that has more ranges than it reports says nothing
+    /// of what lies beyond them.
+    fn is_reported(&self, number: u64) -> bool {
+        !self.rack.partial || number < self.rack.highest
+    }
+
+    /// Takes a packet for lost; whether it was no MTU probe.
+    fn lose(&mut self, number: u64, packet: &Sent, sample: &mut Sample) -> bool {
+        self.ledger.lose(number);
+        if packet.padding > 0 {
+            self.mtu.on_probe_lost();
+            return false;
+        }
+        sample.lost += size(packet.length);
+        true
     }
 
     fn enter_recovery(&mut self, recovery: Recovery) {

@@ -147,10 +147,7 @@ impl Sender {
         if !self.pacer.is_open() || self.ledger.in_flight() >= self.bbr.window() {
             return None;
         }
-        match self.ledger.next_lost() {
-            Some((number, sent)) => Some(Choice::Again(number, sent)),
-            None => self.new_packet(config),
-        }
+        self.next_packet(config)
     }
 
     /// Writes the chosen packet's payload, padding first, to `out` and counts it as sent; its number.
@@ -197,9 +194,8 @@ impl Sender {
 
     /// When the pacer lets the next packet go; `None` when something else holds it back, or nothing waits.
     pub(super) fn paced_until(&mut self, config: &Config) -> Option<Instant> {
-        let waits = self.ledger.next_lost().is_some() || self.new_packet(config).is_some();
         let paced = !self.pacer.is_open() && self.ledger.in_flight() < self.bbr.window();
-        (waits && paced).then(|| self.pacer.opens_at(self.bbr.pacing_rate()))
+        (paced && self.next_packet(config).is_some()).then(|| self.pacer.opens_at(self.bbr.pacing_rate()))
     }
 
     /// Whether the peer has everything, the end included.
@@ -210,6 +206,14 @@ impl Sender {
     /// Whether bytes wait that only the peer's window holds back, with nothing in flight that would reopen it.
     pub(super) fn is_window_closed(&self) -> bool {
         self.peer_window == 0 && self.ledger.is_empty() && self.buffer.unsent() > 0
+    }
+
+    /// What was lost goes before what is new. While nothing new may go, what the peer does not speak of is repeated: of
+    /// that a part was lost, and each gap it has not to report lets its reports reach further.
+    fn next_packet(&mut self, config: &Config) -> Option<Choice> {
+        let again = |(number, sent)| Choice::Again(number, sent);
+        let lost = self.ledger.next_lost().map(again);
+        lost.or_else(|| self.new_packet(config)).or_else(|| self.ledger.first_untold().map(again))
     }
 
     fn new_packet(&self, config: &Config) -> Option<Choice> {
