@@ -1,6 +1,7 @@
 //! The machine: topics, peers, links, and the queue between them.
 
 use super::config::Config;
+use super::nearby::{Nearby, Neighbourhood, Tag};
 use super::peer::{Peer, Priority};
 use super::topic::{JoinOptions, Topic};
 use crate::crypto::{Hash, PublicKey};
@@ -24,13 +25,15 @@ pub enum Output {
     Announce(Hash),
     /// Take the announcement back.
     Unannounce(Hash),
+    /// Tell the local network these tags in place of earlier ones; nothing when there are none.
+    TellNearby(Vec<Tag>),
     /// Connect; [`Hyperswarm::connected`] or [`Hyperswarm::closed`] follows.
     Connect {
         /// Its name.
         link: LinkId,
         /// To whom.
         peer: PublicKey,
-        /// Nodes that may reach it.
+        /// Nodes that may reach it; itself, when it was heard of on the local network.
         relay_addresses: Vec<SocketAddrV4>,
         /// No hole could be punched before: use a blind relay.
         relay: bool,
@@ -90,12 +93,14 @@ pub struct Hyperswarm {
     outputs: VecDeque<Output>,
     last_link: u64,
     suspended: bool,
+    neighbourhood: Neighbourhood,
 }
 
 impl Hyperswarm {
     /// A swarm of the peer with the key `own`; `seed` is 32 fresh random bytes.
     pub fn new(config: Config, own: PublicKey, seed: [u8; 32]) -> Self {
         Self {
+            neighbourhood: Neighbourhood::new(&config),
             config,
             own,
             entropy: Entropy::from_seed(seed),
@@ -121,6 +126,8 @@ impl Hyperswarm {
             self.outputs.push_back(Output::Unannounce(topic));
         }
         self.refresh(topic);
+        self.tell_nearby();
+        self.neighbourhood.keys().into_iter().for_each(|key| self.meet_nearby(key));
     }
 
     /// Leaves a topic. Connections stay; lost ones are not made again.
@@ -133,6 +140,7 @@ impl Hyperswarm {
             peer.topics.remove(&topic);
         }
         self.forget_idle();
+        self.tell_nearby();
     }
 
     /// Keeps a connection to this peer, whatever its topics.
@@ -186,6 +194,7 @@ impl Hyperswarm {
             (peer.queued, peer.retry_at) = (None, None);
         }
         self.forget_idle();
+        self.tell_nearby();
     }
 
     /// Goes on.
@@ -195,6 +204,8 @@ impl Hyperswarm {
         let explicit = self.peers.iter().filter(|(_, peer)| peer.explicit).map(|(key, _)| *key);
         explicit.collect::<Vec<_>>().into_iter().for_each(|key| self.enqueue(key));
         self.dial();
+        self.tell_nearby();
+        self.neighbourhood.keys().into_iter().for_each(|key| self.meet_nearby(key));
     }
 
     /// A lookup of the topic named peers.
@@ -216,6 +227,19 @@ impl Hyperswarm {
             }
         }
         self.dial();
+    }
+
+    /// The local network told of a peer, or told something new of it.
+    pub fn found_nearby(&mut self, now: Instant, nearby: Nearby) {
+        let key = nearby.public_key;
+        if key != self.own && self.neighbourhood.take(now, &self.config, nearby) {
+            self.meet_nearby(key);
+        }
+    }
+
+    /// A peer took back what it told the local network, or has been silent for long.
+    pub fn lost_nearby(&mut self, key: &PublicKey) {
+        self.neighbourhood.remove(key);
     }
 
     /// The lookup or announcement of the topic is over.
@@ -327,6 +351,31 @@ impl Hyperswarm {
         self.peers.get(key).map(|peer| peer.topics.iter().copied().collect()).unwrap_or_default()
     }
 
+    /// Dials a peer of the local network if it shares a topic with us.
+    fn meet_nearby(&mut self, key: PublicKey) {
+        let Some(nearby) = self.neighbourhood.get(&key).filter(|_| !self.suspended) else { return };
+        let shared = self.topics.iter().filter(|(id, topic)| topic.options.client && nearby.is_in(id));
+        let shared: Vec<Hash> = shared.map(|(id, _)| *id).collect();
+        let room = self.peers.len() < self.config.max_known || self.peers.contains_key(&key);
+        if shared.is_empty() || !room {
+            return;
+        }
+        let peer = self.peers.entry(key).or_insert_with(Peer::new);
+        peer.topics.extend(shared);
+        if !self.links.contains_key(&key) {
+            peer.found();
+            self.enqueue(key);
+            self.dial();
+        }
+    }
+
+    fn tell_nearby(&mut self) {
+        let served = self.topics.iter().filter(|(_, topic)| topic.options.server && !self.suspended);
+        let tags = served.map(|(id, _)| Tag::new(id, &self.own)).take(Nearby::MAX_TAGS);
+        let news = self.config.nearby.then(|| self.neighbourhood.tell(tags.collect())).flatten();
+        self.outputs.extend(news.map(Output::TellNearby));
+    }
+
     fn refresh(&mut self, id: Hash) {
         let Some(topic) = self.topics.get_mut(&id).filter(|_| !self.suspended) else { return };
         if topic.refreshing {
@@ -383,8 +432,10 @@ impl Hyperswarm {
                 continue;
             }
             let link = self.link(key, true);
-            let known = self.peers.get(&key).map(|peer| (peer.relay_addresses.clone(), peer.relay));
-            let (relay_addresses, relay) = known.unwrap_or_default();
+            let nearby = self.neighbourhood.get(&key).map(|nearby| nearby.addresses.as_slice()).unwrap_or_default();
+            let known = self.peers.get(&key).map(|peer| (peer.relay_addresses.as_slice(), peer.relay));
+            let (relays, relay) = known.unwrap_or_default();
+            let relay_addresses = [nearby, relays].concat();
             self.outputs.push_back(Output::Connect { link, peer: key, relay_addresses, relay });
         }
         self.queue.extend(held);

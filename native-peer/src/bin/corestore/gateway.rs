@@ -25,6 +25,9 @@ pub(crate) struct GatewayArguments {
     /// Be part of the network that these nodes belong to, in place of the public one.
     #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',')]
     bootstrap: Vec<Address>,
+    /// Find peers on the local network too, as `corestore write --lan` does.
+    #[arg(long)]
+    lan: bool,
     /// Keep this core online, and those that its first block names; may be given several times. An encrypted core
     /// stays unreadable here.
     #[arg(long, value_name = "KEY", value_parser = core_key)]
@@ -78,8 +81,9 @@ pub(crate) async fn run(arguments: GatewayArguments) -> Result<ExitCode, Failure
     let store = open(&arguments, seed).await?;
     // A name of its own: the store's key pair is seen by those who dial it.
     let identity = blake2b(&[b"gateway", &seed]).0;
-    let member = member_options(&arguments.bootstrap).await?;
-    let options = SwarmOptions { member, identity: Some(identity), ..SwarmOptions::default() };
+    let member = member_options(&arguments.bootstrap, arguments.lan).await?;
+    let local_network = arguments.lan;
+    let options = SwarmOptions { member, identity: Some(identity), local_network, ..SwarmOptions::default() };
     let (swarm, connections) = Swarm::start(options).map_err(socket_failure)?;
     connections.replicate(store.clone());
     let (sender, mut events) = mpsc::channel(EVENTS);
