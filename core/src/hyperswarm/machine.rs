@@ -70,10 +70,11 @@ pub struct Status {
     pub settled: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Link {
     id: LinkId,
-    open: bool,
+    /// Since when it stands.
+    open: Option<Instant>,
     client: bool,
 }
 
@@ -261,20 +262,23 @@ impl Hyperswarm {
     /// A connection we tried to make stands. False: it is not wanted any more.
     pub fn connected(&mut self, now: Instant, link: LinkId) -> bool {
         let Some(key) = self.by_link.get(&link).copied() else { return false };
-        self.links.get_mut(&key).into_iter().for_each(|link| link.open = true);
+        self.links.get_mut(&key).into_iter().for_each(|link| link.open = Some(now));
         self.peers.entry(key).or_insert_with(Peer::new).connected(now);
         self.dial();
         true
     }
 
     /// A peer called us. `spoke`: bytes went both ways on the connection to it that we have, if any; then it must have
-    /// lost that one. Otherwise both called at once, and on both sides the call of the greater key stays.
+    /// lost that one. Otherwise both called at once, and on both sides the call of the greater key stays; so it does when
+    /// our own call stands since a moment ago: the peer's may have been under way before.
     pub fn called(&mut self, now: Instant, key: PublicKey, spoke: impl FnOnce(LinkId) -> bool) -> Admission {
         if self.suspended || !self.admits(&key) {
             return Admission::Refused;
         }
-        if let Some((existing, open)) = self.links.get(&key).map(|link| (link.id, link.open)) {
-            if !(open && spoke(existing)) && self.own > key {
+        if let Some(Link { id: existing, open, client }) = self.links.get(&key).copied() {
+            let crossing = self.config.crossing;
+            let lost = open.is_some_and(|since| !client || now.since(since) >= crossing) && spoke(existing);
+            if !lost && self.own > key {
                 return Admission::Duplicate;
             }
             self.outputs.push_back(Output::Close(existing));
@@ -282,7 +286,8 @@ impl Hyperswarm {
         }
         self.unqueue(&key);
         self.peers.entry(key).or_insert_with(Peer::new).called();
-        Admission::Admitted(self.link(key, false))
+        let link = self.link(key, Some(now));
+        Admission::Admitted(link)
     }
 
     /// Whether a peer may connect.
@@ -332,7 +337,7 @@ impl Hyperswarm {
 
     /// Figures of this moment.
     pub fn status(&self) -> Status {
-        let connections = self.links.values().filter(|link| link.open).count();
+        let connections = self.links.values().filter(|link| link.open.is_some()).count();
         let connecting = self.links.len().saturating_sub(connections);
         let refreshing = self.topics.values().any(|topic| topic.refreshing);
         let full = self.links.len() >= self.config.max_peers;
@@ -420,7 +425,7 @@ impl Hyperswarm {
     /// Dials the most urgent peers while there is room.
     fn dial(&mut self) {
         let mut held = Vec::new();
-        while self.links.values().filter(|link| !link.open).count() < self.config.max_parallel {
+        while self.links.values().filter(|link| link.open.is_none()).count() < self.config.max_parallel {
             let Some((place, key)) = self.queue.pop_last() else { break };
             let explicit = self.peers.get(&key).is_some_and(|peer| peer.explicit);
             if !explicit && self.links.len() >= self.config.max_peers {
@@ -431,7 +436,7 @@ impl Hyperswarm {
             if self.links.contains_key(&key) || !self.is_wanted(&key) {
                 continue;
             }
-            let link = self.link(key, true);
+            let link = self.link(key, None);
             let nearby = self.neighbourhood.get(&key).map(|nearby| nearby.addresses.as_slice()).unwrap_or_default();
             let known = self.peers.get(&key).map(|peer| (peer.relay_addresses.as_slice(), peer.relay));
             let (relays, relay) = known.unwrap_or_default();
@@ -456,10 +461,11 @@ impl Hyperswarm {
         self.links.keys().filter(of_topic).count()
     }
 
-    fn link(&mut self, key: PublicKey, client: bool) -> LinkId {
+    /// `called`: when the peer made it; `None` when we are about to.
+    fn link(&mut self, key: PublicKey, called: Option<Instant>) -> LinkId {
         self.last_link = self.last_link.saturating_add(1);
         let id = LinkId(self.last_link);
-        self.links.insert(key, Link { id, open: !client, client });
+        self.links.insert(key, Link { id, open: called, client: called.is_none() });
         self.by_link.insert(id, key);
         id
     }
@@ -544,6 +550,18 @@ mod tests {
             assert_eq!(swarm.poll_output(), admitted.then_some(Output::Close(link)));
             assert_eq!(swarm.connected(Instant::ZERO, link), !admitted);
         }
+    }
+
+    #[test]
+    fn a_call_that_crosses_ours_is_no_sign_of_a_loss() {
+        let (mut swarm, other) = (swarm(9), PublicKey([2; 32]));
+        swarm.found(TOPIC, vec![record(2)]);
+        let [(link, _)] = dialled(&mut swarm)[..] else { panic!("one is dialled") };
+        assert!(swarm.connected(Instant::ZERO, link));
+        let (soon, later) = (Instant::ZERO.after(Duration::from_secs(2)), Instant::ZERO.after(Duration::from_secs(9)));
+        assert_eq!(swarm.called(soon, other, |_| true), Admission::Duplicate);
+        assert_eq!(swarm.called(later, other, |_| false), Admission::Duplicate);
+        assert!(matches!(swarm.called(later, other, |_| true), Admission::Admitted(_)));
     }
 
     #[test]
