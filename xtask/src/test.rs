@@ -2,7 +2,7 @@
 
 use crate::command::{capture, path_with, run as run_command, tee};
 use crate::install::wasm_target::{self, Toolchain};
-use crate::install::{bare_target, browser, npm, tools};
+use crate::install::{bare_target, browser, namespaces, npm, tools};
 use crate::{project, www};
 use std::path::Path;
 use std::process::Command;
@@ -38,6 +38,7 @@ impl Needs {
         tools::wasm_pack()?;
         npm::wasm_opt()?;
         npm::ensure(&project::path("tests/browser"), "playwright-core drives the browser")?;
+        namespaces::ensure();
         npm::ensure(&project::path("tests/js"), "the genuine JavaScript peers that the tests talk to")?;
         Ok(Self { toolchain, browser })
     }

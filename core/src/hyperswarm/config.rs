@@ -24,6 +24,15 @@ pub struct Config {
     pub backoff_jitter: Duration,
     /// A connection that lasted so long was a good one.
     pub good_connection: Duration,
+    /// A peer that we reached by a call of ours, and that calls us within so long, began before it heard of ours: it has
+    /// lost nothing. The reference closes both then.
+    pub crossing: Duration,
+    /// Tell the local network of our topics ([`super::Tag`]), and take in what it tells. The reference does not.
+    pub nearby: bool,
+    /// Peers of the local network known at once.
+    pub max_nearby: usize,
+    /// Peers of the local network taken in a second: anybody there can make some up.
+    pub nearby_a_second: u32,
 }
 
 impl Default for Config {
@@ -38,6 +47,10 @@ impl Default for Config {
             backoffs: [1, 5, 15, 600].map(Duration::from_secs),
             backoff_jitter: Duration::from_millis(1000),
             good_connection: Duration::from_secs(15),
+            crossing: Duration::from_secs(3),
+            nearby: false,
+            max_nearby: 256,
+            nearby_a_second: 16,
         }
     }
 }

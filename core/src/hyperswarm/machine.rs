@@ -1,6 +1,7 @@
 //! The machine: topics, peers, links, and the queue between them.
 
 use super::config::Config;
+use super::nearby::{Nearby, Neighbourhood, Tag};
 use super::peer::{Peer, Priority};
 use super::topic::{JoinOptions, Topic};
 use crate::crypto::{Hash, PublicKey};
@@ -24,13 +25,15 @@ pub enum Output {
     Announce(Hash),
     /// Take the announcement back.
     Unannounce(Hash),
+    /// Tell the local network these tags in place of earlier ones; nothing when there are none.
+    TellNearby(Vec<Tag>),
     /// Connect; [`Hyperswarm::connected`] or [`Hyperswarm::closed`] follows.
     Connect {
         /// Its name.
         link: LinkId,
         /// To whom.
         peer: PublicKey,
-        /// Nodes that may reach it.
+        /// Nodes that may reach it; itself, when it was heard of on the local network.
         relay_addresses: Vec<SocketAddrV4>,
         /// No hole could be punched before: use a blind relay.
         relay: bool,
@@ -67,10 +70,11 @@ pub struct Status {
     pub settled: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Link {
     id: LinkId,
-    open: bool,
+    /// Since when it stands.
+    open: Option<Instant>,
     client: bool,
 }
 
@@ -90,12 +94,14 @@ pub struct Hyperswarm {
     outputs: VecDeque<Output>,
     last_link: u64,
     suspended: bool,
+    neighbourhood: Neighbourhood,
 }
 
 impl Hyperswarm {
     /// A swarm of the peer with the key `own`; `seed` is 32 fresh random bytes.
     pub fn new(config: Config, own: PublicKey, seed: [u8; 32]) -> Self {
         Self {
+            neighbourhood: Neighbourhood::new(&config),
             config,
             own,
             entropy: Entropy::from_seed(seed),
@@ -121,6 +127,8 @@ impl Hyperswarm {
             self.outputs.push_back(Output::Unannounce(topic));
         }
         self.refresh(topic);
+        self.tell_nearby();
+        self.neighbourhood.keys().into_iter().for_each(|key| self.meet_nearby(key));
     }
 
     /// Leaves a topic. Connections stay; lost ones are not made again.
@@ -133,6 +141,7 @@ impl Hyperswarm {
             peer.topics.remove(&topic);
         }
         self.forget_idle();
+        self.tell_nearby();
     }
 
     /// Keeps a connection to this peer, whatever its topics.
@@ -186,6 +195,7 @@ impl Hyperswarm {
             (peer.queued, peer.retry_at) = (None, None);
         }
         self.forget_idle();
+        self.tell_nearby();
     }
 
     /// Goes on.
@@ -195,6 +205,8 @@ impl Hyperswarm {
         let explicit = self.peers.iter().filter(|(_, peer)| peer.explicit).map(|(key, _)| *key);
         explicit.collect::<Vec<_>>().into_iter().for_each(|key| self.enqueue(key));
         self.dial();
+        self.tell_nearby();
+        self.neighbourhood.keys().into_iter().for_each(|key| self.meet_nearby(key));
     }
 
     /// A lookup of the topic named peers.
@@ -218,6 +230,19 @@ impl Hyperswarm {
         self.dial();
     }
 
+    /// The local network told of a peer, or told something new of it.
+    pub fn found_nearby(&mut self, now: Instant, nearby: Nearby) {
+        let key = nearby.public_key;
+        if key != self.own && self.neighbourhood.take(now, &self.config, nearby) {
+            self.meet_nearby(key);
+        }
+    }
+
+    /// A peer took back what it told the local network, or has been silent for long.
+    pub fn lost_nearby(&mut self, key: &PublicKey) {
+        self.neighbourhood.remove(key);
+    }
+
     /// The lookup or announcement of the topic is over.
     pub fn refreshed(&mut self, now: Instant, topic: Hash) {
         let usual = self.config.refresh_interval.saturating_add(self.chance(self.config.refresh_jitter));
@@ -237,20 +262,23 @@ impl Hyperswarm {
     /// A connection we tried to make stands. False: it is not wanted any more.
     pub fn connected(&mut self, now: Instant, link: LinkId) -> bool {
         let Some(key) = self.by_link.get(&link).copied() else { return false };
-        self.links.get_mut(&key).into_iter().for_each(|link| link.open = true);
+        self.links.get_mut(&key).into_iter().for_each(|link| link.open = Some(now));
         self.peers.entry(key).or_insert_with(Peer::new).connected(now);
         self.dial();
         true
     }
 
     /// A peer called us. `spoke`: bytes went both ways on the connection to it that we have, if any; then it must have
-    /// lost that one. Otherwise both called at once, and on both sides the call of the greater key stays.
+    /// lost that one. Otherwise both called at once, and on both sides the call of the greater key stays; so it does when
+    /// our own call stands since a moment ago: the peer's may have been under way before.
     pub fn called(&mut self, now: Instant, key: PublicKey, spoke: impl FnOnce(LinkId) -> bool) -> Admission {
         if self.suspended || !self.admits(&key) {
             return Admission::Refused;
         }
-        if let Some((existing, open)) = self.links.get(&key).map(|link| (link.id, link.open)) {
-            if !(open && spoke(existing)) && self.own > key {
+        if let Some(Link { id: existing, open, client }) = self.links.get(&key).copied() {
+            let crossing = self.config.crossing;
+            let lost = open.is_some_and(|since| !client || now.since(since) >= crossing) && spoke(existing);
+            if !lost && self.own > key {
                 return Admission::Duplicate;
             }
             self.outputs.push_back(Output::Close(existing));
@@ -258,7 +286,8 @@ impl Hyperswarm {
         }
         self.unqueue(&key);
         self.peers.entry(key).or_insert_with(Peer::new).called();
-        Admission::Admitted(self.link(key, false))
+        let link = self.link(key, Some(now));
+        Admission::Admitted(link)
     }
 
     /// Whether a peer may connect.
@@ -308,7 +337,7 @@ impl Hyperswarm {
 
     /// Figures of this moment.
     pub fn status(&self) -> Status {
-        let connections = self.links.values().filter(|link| link.open).count();
+        let connections = self.links.values().filter(|link| link.open.is_some()).count();
         let connecting = self.links.len().saturating_sub(connections);
         let refreshing = self.topics.values().any(|topic| topic.refreshing);
         let full = self.links.len() >= self.config.max_peers;
@@ -325,6 +354,31 @@ impl Hyperswarm {
     /// Topics under which a peer was found.
     pub fn topics_of(&self, key: &PublicKey) -> Vec<Hash> {
         self.peers.get(key).map(|peer| peer.topics.iter().copied().collect()).unwrap_or_default()
+    }
+
+    /// Dials a peer of the local network if it shares a topic with us.
+    fn meet_nearby(&mut self, key: PublicKey) {
+        let Some(nearby) = self.neighbourhood.get(&key).filter(|_| !self.suspended) else { return };
+        let shared = self.topics.iter().filter(|(id, topic)| topic.options.client && nearby.is_in(id));
+        let shared: Vec<Hash> = shared.map(|(id, _)| *id).collect();
+        let room = self.peers.len() < self.config.max_known || self.peers.contains_key(&key);
+        if shared.is_empty() || !room {
+            return;
+        }
+        let peer = self.peers.entry(key).or_insert_with(Peer::new);
+        peer.topics.extend(shared);
+        if !self.links.contains_key(&key) {
+            peer.found();
+            self.enqueue(key);
+            self.dial();
+        }
+    }
+
+    fn tell_nearby(&mut self) {
+        let served = self.topics.iter().filter(|(_, topic)| topic.options.server && !self.suspended);
+        let tags = served.map(|(id, _)| Tag::new(id, &self.own)).take(Nearby::MAX_TAGS);
+        let news = self.config.nearby.then(|| self.neighbourhood.tell(tags.collect())).flatten();
+        self.outputs.extend(news.map(Output::TellNearby));
     }
 
     fn refresh(&mut self, id: Hash) {
@@ -371,7 +425,7 @@ impl Hyperswarm {
     /// Dials the most urgent peers while there is room.
     fn dial(&mut self) {
         let mut held = Vec::new();
-        while self.links.values().filter(|link| !link.open).count() < self.config.max_parallel {
+        while self.links.values().filter(|link| link.open.is_none()).count() < self.config.max_parallel {
             let Some((place, key)) = self.queue.pop_last() else { break };
             let explicit = self.peers.get(&key).is_some_and(|peer| peer.explicit);
             if !explicit && self.links.len() >= self.config.max_peers {
@@ -382,9 +436,11 @@ impl Hyperswarm {
             if self.links.contains_key(&key) || !self.is_wanted(&key) {
                 continue;
             }
-            let link = self.link(key, true);
-            let known = self.peers.get(&key).map(|peer| (peer.relay_addresses.clone(), peer.relay));
-            let (relay_addresses, relay) = known.unwrap_or_default();
+            let link = self.link(key, None);
+            let nearby = self.neighbourhood.get(&key).map(|nearby| nearby.addresses.as_slice()).unwrap_or_default();
+            let known = self.peers.get(&key).map(|peer| (peer.relay_addresses.as_slice(), peer.relay));
+            let (relays, relay) = known.unwrap_or_default();
+            let relay_addresses = [nearby, relays].concat();
             self.outputs.push_back(Output::Connect { link, peer: key, relay_addresses, relay });
         }
         self.queue.extend(held);
@@ -405,10 +461,11 @@ impl Hyperswarm {
         self.links.keys().filter(of_topic).count()
     }
 
-    fn link(&mut self, key: PublicKey, client: bool) -> LinkId {
+    /// `called`: when the peer made it; `None` when we are about to.
+    fn link(&mut self, key: PublicKey, called: Option<Instant>) -> LinkId {
         self.last_link = self.last_link.saturating_add(1);
         let id = LinkId(self.last_link);
-        self.links.insert(key, Link { id, open: !client, client });
+        self.links.insert(key, Link { id, open: called, client: called.is_none() });
         self.by_link.insert(id, key);
         id
     }
@@ -493,6 +550,18 @@ mod tests {
             assert_eq!(swarm.poll_output(), admitted.then_some(Output::Close(link)));
             assert_eq!(swarm.connected(Instant::ZERO, link), !admitted);
         }
+    }
+
+    #[test]
+    fn a_call_that_crosses_ours_is_no_sign_of_a_loss() {
+        let (mut swarm, other) = (swarm(9), PublicKey([2; 32]));
+        swarm.found(TOPIC, vec![record(2)]);
+        let [(link, _)] = dialled(&mut swarm)[..] else { panic!("one is dialled") };
+        assert!(swarm.connected(Instant::ZERO, link));
+        let (soon, later) = (Instant::ZERO.after(Duration::from_secs(2)), Instant::ZERO.after(Duration::from_secs(9)));
+        assert_eq!(swarm.called(soon, other, |_| true), Admission::Duplicate);
+        assert_eq!(swarm.called(later, other, |_| false), Admission::Duplicate);
+        assert!(matches!(swarm.called(later, other, |_| true), Admission::Admitted(_)));
     }
 
     #[test]

@@ -3,9 +3,11 @@
 
 mod config;
 mod machine;
+mod nearby;
 mod peer;
 mod topic;
 
 pub use config::Config;
 pub use machine::{Admission, Hyperswarm, LinkId, Output, Status};
+pub use nearby::{Nearby, Tag};
 pub use topic::JoinOptions;

@@ -342,6 +342,8 @@ impl RelayedSwarm {
                 None => self.swarm.closed(now, link),
             },
             O::Close(link) => self.hang_up(link),
+            // A page has no local network to speak of, and `Config::nearby` is not set.
+            O::TellNearby(_) => {}
         }
     }
 

@@ -4,6 +4,7 @@ use super::dht_rpc;
 use super::hyperdht::{self, ConnectError, ConnectSettings, Event, NodeEvent, ServerId, ServerSettings};
 use super::hyperswarm::{Admission, Config, Hyperswarm, JoinOptions, LinkId, Output, Status};
 use super::member::{Member, MemberListener, MemberOptions};
+use super::multicast_dns::{Heard, MulticastDns};
 use super::udx_stream::Grip;
 use super::wire::Wire;
 use crate::corestore::Corestore;
@@ -33,6 +34,9 @@ pub struct SwarmOptions {
     pub relay_through: Option<PublicKey>,
     /// Whom to let in, beside bans; everybody when not given.
     pub admit: Option<AdmitPeer>,
+    /// Find peers on the local network too, by multicast DNS and without the DHT. It hears our public key, and how many
+    /// topics we serve; which ones, only those who know them can tell.
+    pub local_network: bool,
 }
 
 impl std::fmt::Debug for SwarmOptions {
@@ -74,6 +78,7 @@ enum Command {
     Resume,
     Found(Hash, Vec<PeerRecord>),
     Refreshed(Hash),
+    Heard(Heard),
     Made(LinkId, Result<Wire, ConnectError>),
     Closed(LinkId),
     Unannounced,
@@ -100,7 +105,7 @@ impl Swarm {
     ///
     /// # Errors
     /// What the system says to its sockets, or when it gives no random bytes.
-    pub fn start(options: SwarmOptions) -> io::Result<(Self, Connections)> {
+    pub fn start(mut options: SwarmOptions) -> io::Result<(Self, Connections)> {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| io::Error::other(error.to_string()))?;
         let derived = |what: &[u8]| blake2b(&[what, &seed]).0;
@@ -109,6 +114,15 @@ impl Swarm {
         let member = Member::start(options.member, derived(b"member"))?;
         let (commands, receiver) = mpsc::unbounded_channel();
         let (made, connections) = mpsc::channel(BACKLOG);
+        let local_network = match options.local_network {
+            true => {
+                let hearing = commands.downgrade();
+                let hear = move |heard| tell(&hearing, Command::Heard(heard));
+                Some(MulticastDns::start(public_key, member.port(), hear)?)
+            }
+            false => None,
+        };
+        options.config.nearby |= options.local_network;
         let driver = Driver {
             machine: Hyperswarm::new(options.config, public_key, derived(b"swarm")),
             member: member.clone(),
@@ -117,6 +131,7 @@ impl Swarm {
             admit: options.admit.unwrap_or_else(|| Arc::new(|_| true)),
             banned: Arc::default(),
             commands: commands.downgrade(),
+            local_network,
             made,
             epoch: std::time::Instant::now(),
             listener: None,
@@ -235,6 +250,7 @@ struct Driver {
     admit: AdmitPeer,
     banned: Arc<Mutex<BTreeSet<PublicKey>>>,
     commands: mpsc::WeakUnboundedSender<Command>,
+    local_network: Option<MulticastDns>,
     made: mpsc::Sender<SwarmConnection>,
     epoch: std::time::Instant,
     listener: Option<(MemberListener, watch::Receiver<bool>)>,
@@ -270,7 +286,9 @@ impl Hold {
 impl Driver {
     async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
         let mut events = self.member.events();
-        self.member.bootstrapped().await;
+        if self.local_network.is_none() {
+            self.member.bootstrapped().await;
+        }
         loop {
             self.carry_out();
             let idle = self.machine.deadline().map_or(IDLE, |at| at.since(self.now()));
@@ -329,6 +347,8 @@ impl Driver {
                 self.machine.resume();
             }
             Command::Found(topic, peers) => self.machine.found(topic, peers),
+            Command::Heard(Heard::Found(nearby)) => self.machine.found_nearby(now, nearby),
+            Command::Heard(Heard::Lost(key)) => self.machine.lost_nearby(&key),
             Command::Refreshed(topic) => self.machine.refreshed(now, topic),
             Command::Made(link, Ok(wire)) => self.connected(link, wire),
             Command::Made(link, Err(error)) if self.relay_through.is_some() && error.wants_relay() => {
@@ -356,6 +376,7 @@ impl Driver {
                 Output::Lookup(topic) => self.query(topic, false),
                 Output::Announce(topic) => self.query(topic, true),
                 Output::Unannounce(topic) => self.unannounce(topic),
+                Output::TellNearby(tags) => self.local_network.iter_mut().for_each(|network| network.tell(&tags)),
                 Output::Connect { link, peer, relay_addresses, relay } => {
                     let randomized = || self.member.act(|dht, _| dht.node().is_randomized());
                     let relay_through = self.relay_through.filter(|_| relay || randomized());
@@ -380,6 +401,7 @@ impl Driver {
         let listening = announce.then(|| self.listen()).flatten();
         let (member, commands, key_pair) = (self.member.clone(), self.commands.clone(), self.key_pair.clone());
         let task = tokio::spawn(async move {
+            member.bootstrapped().await;
             let mut relay_addresses = Vec::new();
             if let Some((server, mut announced)) = listening {
                 let _ = tokio::time::timeout(ANNOUNCING, announced.wait_for(|announced| *announced)).await;

@@ -6,6 +6,7 @@ mod driver;
 pub mod hyperdht;
 mod local_network;
 pub mod member;
+mod multicast_dns;
 mod node_cache;
 mod relay_meeting;
 pub mod relay_server;

@@ -1,10 +1,9 @@
 //! Who reads from whom, behind which routers.
 
 use super::internet::{HOMES, Home, Machine, Nat};
-use super::peers::{Kind, Network, Setting, next_block};
-use corestore_tests::harness::Process;
+use super::peers::{Kind, Network, Setting, meet};
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// One meeting of a writer and a reader.
 #[derive(Clone, Copy, Debug)]
@@ -56,34 +55,16 @@ impl Cell {
         self
     }
 
-    /// Brings both together: a block that was there, and one that is appended later. Gives the time from the start of the
-    /// later one to the first block.
+    /// Brings both together; see [`meet`].
     pub(crate) fn play(&self, network: &Network) -> Duration {
         let folder = tempfile::tempdir().unwrap();
         let (one, two) = (folder.path().join("writer"), folder.path().join("reader"));
-        let relay = self.relay.map(|relay| network.relay(relay));
-        let bootstrap = network.bootstrap.as_str();
-        let [writing, reading] = [(self.writer, 0, &one), (self.reader, 1, &two)]
-            .map(|((kind, nat), end, storage)| Setting { kind, machine: machine(nat, end), storage, bootstrap, relay });
-        let (writer, key) = writing.write();
-        let begun = Instant::now();
-        let (mut writer, mut reader, begun) = if self.reader_first {
-            end(writer);
-            let reader = reading.read(&key);
-            std::thread::sleep(HEAD_START);
-            let begun = Instant::now();
-            (writing.write().0, reader, begun)
-        } else {
-            (writer, reading.read(&key), begun)
-        };
-        writing.append(&mut writer, "a first block");
-        let first = next_block(&mut reader);
-        let took = begun.elapsed();
-        writing.append(&mut writer, "a second one");
-        assert_eq!([first.as_str(), &next_block(&mut reader)], DIGESTS, "{self}");
-        end(reader);
-        end(writer);
-        took
+        let mut finding = vec!["--bootstrap", &network.bootstrap];
+        self.relay.into_iter().for_each(|relay| finding.extend(["--relay", network.relay(relay)]));
+        let [writing, reading] = [(self.writer, 0, &one), (self.reader, 1, &two)].map(|((kind, nat), end, storage)| {
+            Setting { kind, machine: machine(nat, end), storage, finding: &finding }
+        });
+        meet(writing, reading, self.reader_first)
     }
 }
 
@@ -112,16 +93,3 @@ fn machine(nat: Nat, end: usize) -> Machine {
     let mut homes = HOMES.iter().filter(|home| home.nat() == nat);
     homes.nth(end).map(Home::first).unwrap()
 }
-
-fn end(mut process: Process) {
-    process.terminate();
-    process.wait();
-}
-
-/// Of a reader that waits for its writer.
-const HEAD_START: Duration = Duration::from_secs(2);
-/// SHA-256 of the two blocks.
-const DIGESTS: [&str; 2] = [
-    "4a3b2a172337f9c43798c103124c3ab997cf5c4930d529a723646f46940919b7",
-    "ff11e2a4b367eeeac01a1d34811d6a977e07b6f0b9643531f861ea9e0748038e",
-];

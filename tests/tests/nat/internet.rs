@@ -80,6 +80,10 @@ impl Home {
         self.machines[0]
     }
 
+    pub(crate) fn machines(&self) -> &'static [Machine] {
+        self.machines
+    }
+
     fn build(&self) {
         let Self { router, address, nat, machines } = self;
         add_namespace(router);
@@ -96,8 +100,12 @@ impl Home {
         for (machine, place) in machines.iter().zip(2..) {
             let name = machine.0;
             add_namespace(name);
+            // Containers run on it: every such machine has this network, and it leads to no other one.
             shell(&format!(
-                "ip -n {name} link add eth type veth peer name {name} netns {router}
+                "ip -n {name} link add containers type bridge
+                 ip -n {name} addr add 172.17.0.1/16 dev containers
+                 ip -n {name} link set containers up
+                 ip -n {name} link add eth type veth peer name {name} netns {router}
                  ip -n {router} link set {name} master lan up
                  ip -n {name} link set eth up
                  ip -n {name} addr add 192.168.1.{place}/24 dev eth

@@ -8,7 +8,9 @@
 
 mod cells;
 mod internet;
+mod neighbours;
 mod peers;
+mod routers;
 mod sandbox;
 
 use std::io::{Write, stderr};
@@ -18,6 +20,7 @@ fn peers_behind_routers_meet() {
     sandbox::run("peers_behind_routers_meet", || {
         let folder = tempfile::tempdir().unwrap();
         internet::build(&internet::HOMES);
+        routers::check();
         let network = peers::Network::start(folder.path());
         let full = std::env::var_os("CORESTORE_NAT").is_some_and(|size| size == "full");
         let cells = if full { cells::all() } else { cells::FEW.to_vec() };
@@ -25,5 +28,15 @@ fn peers_behind_routers_meet() {
             let took = cell.play(&network);
             let _ = writeln!(stderr(), "{cell} {:8.2} s", took.as_secs_f64());
         }
+        neighbours::by_the_dht(&network);
+    });
+}
+
+#[test]
+fn neighbours_meet_without_the_internet() {
+    sandbox::run("neighbours_meet_without_the_internet", || {
+        // Multicast stays in the home, and nothing else leads out of it but its router, to nobody.
+        internet::build(&internet::HOMES[..1]);
+        neighbours::by_themselves();
     });
 }

@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use corestore_tests::harness::{Process, corestore, js_script};
 use serde_json::{Value, json};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// Whose program a peer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +31,8 @@ pub(crate) struct Setting<'a> {
     pub(crate) kind: Kind,
     pub(crate) machine: Machine,
     pub(crate) storage: &'a Path,
-    pub(crate) bootstrap: &'a str,
-    pub(crate) relay: Option<&'a str>,
+    /// Arguments that say how it finds others.
+    pub(crate) finding: &'a [&'a str],
 }
 
 impl Network {
@@ -66,19 +67,19 @@ impl Network {
 
 impl Setting<'_> {
     /// Starts a writer; gives the key of its first core too.
-    pub(crate) fn write(&self) -> (Process, String) {
+    fn write(&self) -> (Process, String) {
         let mut writer = self.start(None);
         let key = writer.line()["key"].as_str().unwrap().to_owned();
         (writer, key)
     }
 
     /// Starts a reader.
-    pub(crate) fn read(&self, key: &str) -> Process {
+    fn read(&self, key: &str) -> Process {
         self.start(Some(key))
     }
 
     /// Has a writer append a block.
-    pub(crate) fn append(&self, writer: &mut Process, block: &str) {
+    fn append(&self, writer: &mut Process, block: &str) {
         match self.kind {
             Kind::Ours => writer.say(block),
             Kind::Js => writer.say(&json!({ "append": [BASE64.encode(block)] }).to_string()),
@@ -103,14 +104,43 @@ impl Setting<'_> {
             (Kind::Js, Some(key)) => command.args(["--key", key]),
             (Kind::Ours, Some(key)) => command.args([key, "--quiet-values"]),
         };
-        command.arg("--storage").arg(self.storage).args(["--bootstrap", self.bootstrap]);
-        self.relay.map(|relay| command.args(["--relay", relay]));
+        command.arg("--storage").arg(self.storage).args(self.finding);
         Process::start(command)
     }
 }
 
+/// Brings a writer and a reader together: a block that was there, and one that is appended later. Gives the time from the
+/// start of the later one of them to the first block.
+pub(crate) fn meet(writing: Setting<'_>, reading: Setting<'_>, reader_first: bool) -> Duration {
+    let (mut writer, key) = writing.write();
+    let mut begun = Instant::now();
+    let mut reader = if reader_first {
+        end(writer);
+        let reader = reading.read(&key);
+        std::thread::sleep(HEAD_START);
+        begun = Instant::now();
+        writer = writing.write().0;
+        reader
+    } else {
+        reading.read(&key)
+    };
+    writing.append(&mut writer, BLOCKS[0].0);
+    let first = next_block(&mut reader);
+    let took = begun.elapsed();
+    writing.append(&mut writer, BLOCKS[1].0);
+    assert_eq!([first.as_str(), &next_block(&mut reader)], BLOCKS.map(|block| block.1), "{writing:?}, {reading:?}");
+    end(reader);
+    end(writer);
+    took
+}
+
+fn end(mut process: Process) {
+    process.terminate();
+    process.wait();
+}
+
 /// The digest of a reader's next block.
-pub(crate) fn next_block(reader: &mut Process) -> String {
+fn next_block(reader: &mut Process) -> String {
     let block = reader.line_where(|line| line["seq"].is_u64() && line["event"].is_null());
     block["sha256"].as_str().unwrap().to_owned()
 }
@@ -118,3 +148,11 @@ pub(crate) fn next_block(reader: &mut Process) -> String {
 fn address(node: &Value) -> String {
     format!("{}:{}", node["host"].as_str().unwrap(), node["port"])
 }
+
+/// Of a reader that waits for its writer.
+const HEAD_START: Duration = Duration::from_secs(2);
+/// Two blocks, and their SHA-256.
+const BLOCKS: [(&str, &str); 2] = [
+    ("a first block", "4a3b2a172337f9c43798c103124c3ab997cf5c4930d529a723646f46940919b7"),
+    ("a second one", "ff11e2a4b367eeeac01a1d34811d6a977e07b6f0b9643531f861ea9e0748038e"),
+];

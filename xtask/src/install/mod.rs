@@ -3,6 +3,7 @@
 
 pub(crate) mod bare_target;
 pub(crate) mod browser;
+pub(crate) mod namespaces;
 pub(crate) mod npm;
 mod packages;
 mod say;

@@ -25,6 +25,9 @@ pub(crate) struct GatewayArguments {
     /// Be part of the network that these nodes belong to, in place of the public one.
     #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',')]
     bootstrap: Vec<Address>,
+    /// Find peers on the local network too, as `corestore write --lan` does.
+    #[arg(long)]
+    lan: bool,
     /// Keep this core online, and those that its first block names; may be given several times. An encrypted core
     /// stays unreadable here.
     #[arg(long, value_name = "KEY", value_parser = core_key)]
@@ -77,11 +80,12 @@ pub(crate) async fn run(arguments: GatewayArguments) -> Result<ExitCode, Failure
     let (store, seed) = open(&arguments).await?;
     // A name of its own: the store's key pair is seen by those who dial it.
     let identity = blake2b(&[b"gateway", &seed]).0;
-    let mut member = member_options(&arguments.bootstrap).await?;
+    let mut member = member_options(&arguments.bootstrap, arguments.lan).await?;
     member.nodes_file = arguments.storage.as_deref().map(|storage| nodes_file(storage, &member.node.bootstrap));
     // What a browser does not read waits here as well, for each of its streams.
     member.udx.receive_window = STREAM_WINDOW;
-    let options = SwarmOptions { member, identity: Some(identity), ..SwarmOptions::default() };
+    let local_network = arguments.lan;
+    let options = SwarmOptions { member, identity: Some(identity), local_network, ..SwarmOptions::default() };
     let (swarm, connections) = Swarm::start(options).map_err(socket_failure)?;
     connections.replicate(store.clone());
     let (sender, mut events) = mpsc::channel(EVENTS);

@@ -82,7 +82,7 @@ impl Known {
     async fn look_up(arguments: &KnownArguments) -> Result<Self, Failure> {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| Failure::sentence(format!("no random bytes: {error}")))?;
-        let member = Member::start(member_options(&arguments.bootstrap).await?, seed).map_err(socket_failure)?;
+        let member = Member::start(member_options(&arguments.bootstrap, false).await?, seed).map_err(socket_failure)?;
         member.bootstrapped().await;
         let target = Hash(discovery_key(&arguments.key).0);
         let mut known = Self { member, seed, peers: BTreeMap::new(), nodes: 0 };

@@ -27,9 +27,13 @@ pub(crate) struct SwarmArguments {
     /// Find peers on the network that these nodes belong to, in place of the public one.
     #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',')]
     bootstrap: Vec<Address>,
-    /// Find no peers by the swarm; nothing is sent to anybody but by --tcp and --ws.
+    /// Find no peers by the swarm; nothing is sent to anybody but by --tcp, --ws and --lan.
     #[arg(long, conflicts_with_all = ["bootstrap", "relay"])]
     no_swarm: bool,
+    /// Find peers on the local network too, without the internet; alone with --no-swarm. Who listens there learns that
+    /// we are in some topic, and in which one if he knows its key.
+    #[arg(long)]
+    lan: bool,
     /// The key of a blind relay, for peers that cannot be reached directly.
     #[arg(long, value_name = "KEY", value_parser = public_key)]
     relay: Option<PublicKey>,
@@ -71,7 +75,7 @@ pub(crate) struct NodeArguments {
 impl SwarmArguments {
     /// A swarm is to be joined.
     pub(crate) fn is_wanted(&self) -> bool {
-        !self.no_swarm
+        !self.no_swarm || self.lan
     }
 
     /// The network is one that the user named: its nodes answer at once, or never.
@@ -89,9 +93,15 @@ impl SwarmArguments {
         if !self.is_wanted() {
             return Ok(None);
         }
-        let mut member = member_options(&self.bootstrap).await?;
-        member.nodes_file = Some(nodes_file(storage, &member.node.bootstrap));
-        let options = SwarmOptions { member, relay_through: self.relay, ..SwarmOptions::default() };
+        let mut member = match self.no_swarm {
+            true => MemberOptions::default(),
+            false => member_options(&self.bootstrap, self.lan).await?,
+        };
+        if !self.no_swarm {
+            member.nodes_file = Some(nodes_file(storage, &member.node.bootstrap));
+        }
+        let options =
+            SwarmOptions { member, relay_through: self.relay, local_network: self.lan, ..SwarmOptions::default() };
         let (swarm, connections) = Swarm::start(options).map_err(socket_failure)?;
         connections.replicate(store.clone());
         swarm.join(core, JoinOptions::default());
@@ -196,11 +206,12 @@ fn introduce(output: Output, addresses: &[SocketAddrV4], relay: Option<PublicKey
     })
 }
 
-/// A member of the network of these nodes; of the public one when there are none.
-pub(crate) async fn member_options(bootstrap: &[Address]) -> Result<MemberOptions, Failure> {
+/// A member of the network of these nodes; of the public one when there are none. `lan`: peers on the local network
+/// reach it too.
+pub(crate) async fn member_options(bootstrap: &[Address], lan: bool) -> Result<MemberOptions, Failure> {
     let bootstrap = if bootstrap.is_empty() { BOOTSTRAP_NODES.to_vec() } else { resolve(bootstrap).await? };
     // A network on this machine is reached from this machine only.
-    let local = bootstrap.iter().all(|address| address.ip().is_loopback());
+    let local = !lan && bootstrap.iter().all(|address| address.ip().is_loopback());
     let host = if local { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
     Ok(MemberOptions { host, node: Config { bootstrap, ..Config::default() }, ..MemberOptions::default() })
 }

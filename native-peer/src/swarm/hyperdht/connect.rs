@@ -43,6 +43,8 @@ pub(super) struct Connect {
     /// The peer's first packet, come before its handshake.
     pub(super) early: Option<(SocketId, SocketAddrV4)>,
     pub(super) stage: super::punching::Stage,
+    /// Local addresses of the peer that were pinged and have not answered yet.
+    pub(super) local_pings: usize,
     pub(super) at_relay: bool,
     pub(super) relay_failed: bool,
     pub(super) firewall: Firewall,
@@ -138,6 +140,7 @@ impl HyperDht {
             puncher: None,
             early: None,
             stage: super::punching::Stage::Finding,
+            local_pings: 0,
             at_relay: false,
             relay_failed: false,
             firewall: Firewall::Unknown,

@@ -1,7 +1,7 @@
 //! From the handshake to an open way, for the side that connects (`hyperdht/lib/connect.js`): directly, on the local
 //! network, or through both NATs in two rounds of words.
 
-use super::addresses::{is_private, is_reserved, match_local};
+use super::addresses::{is_private, is_reserved, local_candidates};
 use super::machine::{HyperDht, RequestFor};
 use super::output::{ConnectError, ConnectionId, Path, Progress};
 use super::puncher::Puncher;
@@ -22,7 +22,7 @@ pub(super) enum Stage {
     Finding,
     /// We are open: the peer's first packet is awaited, until then.
     Passive { until: Instant },
-    /// The peer's local address was pinged, and there is no other way.
+    /// The peer's local addresses were pinged, and there is no other way.
     Local,
     /// The first round: both sides find out what their NATs do.
     Probing(Round),
@@ -96,12 +96,15 @@ impl HyperDht {
         }
         let usable: Vec<SocketAddrV4> =
             payload.addresses4.iter().filter(|address| !is_reserved(address.ip())).copied().collect();
-        let near = match_local(&local_addresses, &usable).or_else(|| usable.first().copied());
-        let near = near.filter(|_| connect.settings.local && relayed && own.ip() == server.ip());
-        if let Some(near) = near {
+        let behind_our_router = connect.settings.local && relayed && own.ip() == server.ip();
+        let near = if behind_our_router { local_candidates(&local_addresses, &usable) } else { Vec::new() };
+        connect.local_pings = near.len();
+        if !near.is_empty() {
             connect.stage = Stage::Local;
-            let request = self.rpc.ping(now, near, None, LOCAL_RETRIES);
-            self.requests.insert(request, RequestFor::Local(id, near));
+        }
+        for to in &near {
+            let request = self.rpc.ping(now, *to, None, LOCAL_RETRIES);
+            self.requests.insert(request, RequestFor::Local(id, *to));
         }
         match relays {
             Some((handshake, relays)) => {
@@ -111,17 +114,18 @@ impl HyperDht {
                     self.start_rounds(now, id, round, payload.firewall);
                 }
             }
-            None if near.is_none() => self.fail_connect(now, id, ConnectError::CannotHolepunch),
+            None if near.is_empty() => self.fail_connect(now, id, ConnectError::CannotHolepunch),
             None => {}
         }
     }
 
-    /// The peer's local address answered, or not.
+    /// A local address of the peer answered, or not.
     pub(super) fn local_answered(&mut self, now: Instant, id: ConnectionId, to: SocketAddrV4, alive: bool) {
-        let Some(connect) = self.connects.get(&id) else { return };
+        let Some(connect) = self.connects.get_mut(&id) else { return };
+        connect.local_pings = connect.local_pings.saturating_sub(1);
         if alive {
             self.way_is_open(now, id, SocketId::SERVER, to, Path::Local);
-        } else if matches!(connect.stage, Stage::Local) {
+        } else if matches!(connect.stage, Stage::Local) && connect.local_pings == 0 {
             self.fail_connect(now, id, ConnectError::CannotHolepunch);
         }
     }

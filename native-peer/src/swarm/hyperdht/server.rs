@@ -332,8 +332,7 @@ impl HyperDht {
         let is_open = self.rpc.open_address().is_some();
         let local: Vec<SocketAddrV4> =
             theirs.addresses4.iter().filter(|address| is_private(address.ip())).copied().collect();
-        let on_our_network =
-            share && client.ip() == request.to.ip() && match_local(&self.local_addresses, &local).is_some();
+        let on_our_network = share && client.ip() == request.to.ip() && match_local(&self.local_addresses, &local);
         // An open server waits for the client's first packet. On one network the server's usual socket is the one to
         // be told of; else the socket that will punch.
         if on_our_network || (!is_open && holepunch) {
