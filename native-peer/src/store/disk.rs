@@ -1,6 +1,9 @@
 //! The narrow seam to the disk: names, files, syncing. A test puts a disk of its own here that fills up, loses writes
 //! or stops at any step.
 
+use super::units::len64;
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -55,6 +58,16 @@ pub trait DiskFile: Debug + Send + Sync {
     /// # Errors
     /// [`io::ErrorKind::UnexpectedEof`] when the file ends before, and others of the operating system.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
+
+    /// The `length` bytes at `offset`, in memory of their own.
+    ///
+    /// # Errors
+    /// As [`DiskFile::read_at`].
+    fn read_new(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        self.read_at(offset, &mut bytes)?;
+        Ok(bytes)
+    }
 
     /// Writes `parts` one after the other from `offset` on; a failure may leave some of the bytes written.
     ///
@@ -181,6 +194,21 @@ impl DiskFile for PlainFile {
         self.0.read_exact_at(buffer, offset)
     }
 
+    /// Memory that is read into needs no zeros first.
+    fn read_new(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(length);
+        while bytes.len() < length {
+            let at = offset.saturating_add(len64(bytes.len()));
+            match rustix::io::pread(&self.0, spare_capacity(&mut bytes), at) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        bytes.truncate(length);
+        Ok(bytes)
+    }
+
     fn write_at(&self, offset: u64, mut parts: &mut [IoSlice<'_>]) -> io::Result<()> {
         if let [part] = parts {
             return self.0.write_all_at(part, offset);
@@ -218,3 +246,24 @@ impl DiskFile for PlainFile {
 }
 
 const LOCK: &str = "lock";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_anew_is_what_is_read_into_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Directory::open(folder.path(), false).unwrap();
+        let file = disk.create("log/1").unwrap();
+        let bytes: Vec<u8> = (0..100_000).map(|at: u32| at.to_le_bytes()[0] ^ at.to_le_bytes()[1]).collect();
+        file.write_at(0, &mut [IoSlice::new(&bytes)]).unwrap();
+        for (offset, length) in [(0, 0), (0, 1), (3, 10), (5, 70_000), (0, 100_000), (100_000, 0)] {
+            let from = usize::try_from(offset).unwrap();
+            assert_eq!(file.read_new(offset, length).unwrap(), bytes[from..from + length]);
+        }
+        for (offset, length) in [(0, 100_001), (99_999, 2), (100_000, 1), (1 << 40, 1)] {
+            assert_eq!(file.read_new(offset, length).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        }
+    }
+}

@@ -100,8 +100,7 @@ impl Reading {
                 return Ok(unmasked(bytes.to_vec(), place));
             }
         }
-        let mut bytes = vec![0; to_usize(place.length)];
-        self.log.read(place.segment, place.offset, &mut bytes)?;
+        let bytes = self.log.read(place.segment, place.offset, to_usize(place.length))?;
         if crc32c::crc32c(&bytes) == place.crc {
             return Ok(unmasked(bytes, place));
         }

@@ -51,8 +51,7 @@ impl Pager {
 
     /// The checked bytes at a place.
     pub(in crate::store) fn payload(&mut self, place: PagePlace) -> Result<Bytes, Fault> {
-        let mut bytes = vec![0; to_usize(place.frame_bytes())];
-        self.segments.read(place.segment, place.offset, &mut bytes)?;
+        let bytes = self.segments.read(place.segment, place.offset, to_usize(place.frame_bytes()))?;
         let damaged =
             || Fault::damaged(&Kind::Tree.name(place.segment), place.offset, "a page of the index fails its checksum");
         let (frame, payload) = bytes.split_first_chunk::<FRAME_BYTES>().ok_or_else(damaged)?;

@@ -115,10 +115,10 @@ impl Segments {
         self.open.get(&number).ok_or(Fault::Full)
     }
 
-    pub(in crate::store) fn read(&mut self, number: u32, offset: u64, buffer: &mut [u8]) -> Result<(), Fault> {
+    pub(in crate::store) fn read(&mut self, number: u32, offset: u64, length: usize) -> Result<Vec<u8>, Fault> {
         let kind = self.kind;
         let file = self.get(number)?;
-        file.read_at(offset, buffer).map_err(|error| Fault::read(&kind.name(number), offset, error))
+        file.read_new(offset, length).map_err(|error| Fault::read(&kind.name(number), offset, error))
     }
 
     /// Closes every file; some may be removed then.
