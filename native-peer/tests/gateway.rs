@@ -278,7 +278,7 @@ async fn a_peer_hears_of_a_browser_that_has_nothing_to_say_and_speaks_first() {
         let peer = world.peer(101, greet).await;
         let mut client = world.client(2, 1).await;
         let stream = client.open(peer).await.unwrap();
-        let said = client.hear().await.unwrap();
+        let said = tokio::time::timeout(Duration::from_secs(60), client.hear()).await.unwrap().unwrap();
         let welcome = vec![Bytes::from_static(b"welcome")];
         assert_eq!(said, Message::Data { alias: stream.theirs, data: welcome }, "quick check: {quick_check}");
     }
