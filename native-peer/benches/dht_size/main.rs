@@ -1,6 +1,6 @@
 //! What a lookup costs by the size of the network, in virtual time, for a client behind a NAT while every twentieth node
-//! is gone: requests it made, datagrams and bytes of UDP payload in both directions beyond what the network exchanges
-//! anyway, milliseconds, how many of the twenty nearest nodes it found; and what a node sends in an hour without work.
+//! is gone: requests it made, datagrams and bytes of UDP payload it sent and received, milliseconds, how many of the
+//! twenty nearest nodes it found; and what a node sends in an hour in which nobody looks for anything.
 //!
 //!     cargo bench -p corestore-peer --bench dht_size -- 100 1000 10000
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, missing_docs, reason = "a program for people")]
@@ -19,7 +19,7 @@ use virtual_net::{Nat, Net};
 fn main() {
     let sizes: Vec<usize> = std::env::args().skip(1).filter_map(|size| size.parse().ok()).collect();
     let sizes = if sizes.is_empty() { vec![100, 300] } else { sizes };
-    println!("nodes  requests  datagrams  bytes  ms  nearest found  datagrams, bytes a node and hour when idle");
+    println!("nodes  requests  datagrams  bytes  ms  nearest found  sent a node and hour when idle: datagrams, bytes");
     for size in sizes {
         measure(size);
     }
@@ -44,18 +44,19 @@ fn measure(size: usize) {
     net.run(Duration::from_secs(10));
     (1..size).step_by(20).for_each(|number| net.kill(number));
     let ids: Vec<Hash> = net.hosts.iter().filter_map(|host| host.machine.dht.id()).collect();
-    let (mut asked, mut datagrams, mut bytes, mut took, mut found) = (0, 0, 0, 0u128, 0);
+    let (mut asked, mut datagrams, mut bytes, mut took, mut found) = (0, 0, 0, 0, 0);
     for round in 0..LOOKUPS {
         let number = client;
         let target = blake2b(&[&round.to_le_bytes()]);
         let (stats, began) = (net.hosts[number].machine.dht.stats(), net.now);
-        let before = net.sent;
+        let before = net.hosts[number].traffic;
         net.hosts[number].machine.events.clear();
         net.with(number, |node, now| node.dht.find_node(now, target));
         net.run_while(Duration::from_secs(60), |net| closest(&net.hosts[number].machine).is_none());
         let closest = closest(&net.hosts[number].machine).unwrap();
         asked += net.hosts[number].machine.dht.stats().requests - stats.requests;
-        (datagrams, bytes) = (datagrams + net.sent.0 - before.0, bytes + net.sent.1 - before.1);
+        let after = net.hosts[number].traffic;
+        (datagrams, bytes) = (datagrams + after.0 - before.0, bytes + after.1 - before.1);
         took += net.now.since(began).as_millis();
         found += closest.min(ids.len());
     }
@@ -63,15 +64,12 @@ fn measure(size: usize) {
     let before = net.sent;
     net.run(IDLE);
     let idle = (net.sent.0 - before.0, net.sent.1 - before.1);
-    // The network goes on while a lookup runs.
-    let meanwhile = |sent: u64| sent * u64::try_from(took).unwrap() / u64::try_from(IDLE.as_millis()).unwrap();
-    let own = (datagrams.saturating_sub(meanwhile(idle.0)), bytes.saturating_sub(meanwhile(idle.1)));
     let hourly = |sent: u64| sent * 3600 / IDLE.as_secs() / u64::try_from(alive).unwrap();
     println!(
         "{size:5}  {:8}  {:9}  {:5}  {:3}  {:13}  {}, {}",
         asked / LOOKUPS,
-        own.0 / LOOKUPS,
-        own.1 / LOOKUPS,
+        datagrams / LOOKUPS,
+        bytes / LOOKUPS,
         took / u128::from(LOOKUPS),
         found / usize::try_from(LOOKUPS).unwrap(),
         hourly(idle.0),

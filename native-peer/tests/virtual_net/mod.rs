@@ -29,6 +29,8 @@ pub(crate) enum Nat {
 pub(crate) struct Host<M> {
     pub(crate) machine: M,
     pub(crate) alive: bool,
+    /// Datagrams and bytes it sent and received so far.
+    pub(crate) traffic: (u64, u64),
     ip: Ipv4Addr,
     nat: Nat,
     server_port: u16,
@@ -97,6 +99,7 @@ impl<M: Machine> Net<M> {
         let host = Host {
             machine,
             alive: true,
+            traffic: (0, 0),
             ip,
             nat,
             server_port: PORT,
@@ -166,6 +169,7 @@ impl<M: Machine> Net<M> {
         let socket = host.sockets.get(&to.port()).copied();
         let socket = socket.or((host.nat == Nat::Open && to.port() == host.server_port).then_some(SocketId::SERVER));
         if let Some(socket) = socket.filter(|_| may_pass && host.alive) {
+            add(&mut host.traffic, bytes.len());
             host.machine.handle_datagram(self.now, socket, from, bytes);
             self.settle(number);
         }
@@ -201,7 +205,8 @@ impl<M: Machine> Net<M> {
         if host.nat != Nat::Open {
             host.spoken_to.insert((port, transmit.to));
         }
-        self.sent = (self.sent.0 + 1, self.sent.1 + u64::try_from(transmit.bytes.len()).unwrap());
+        add(&mut host.traffic, transmit.bytes.len());
+        add(&mut self.sent, transmit.bytes.len());
         // A low TTL opens the way but does not arrive.
         if transmit.ttl.is_some_and(|ttl| ttl < 10) || self.entropy.u64() % 1000 < self.loss {
             return;
@@ -222,6 +227,11 @@ impl<M: Machine> Net<M> {
         self.hosts[number].alive = false;
         self.settle(number);
     }
+}
+
+/// Counts a datagram.
+fn add(counted: &mut (u64, u64), bytes: usize) {
+    *counted = (counted.0 + 1, counted.1 + u64::try_from(bytes).unwrap());
 }
 
 /// The port every server socket is bound to.

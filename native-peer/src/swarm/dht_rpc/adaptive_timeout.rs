@@ -33,6 +33,7 @@ impl AdaptiveTimeout {
 
     /// Takes the round trip of a request that was sent once: of one sent twice it is not known which was answered.
     pub(super) fn sample(&mut self, now: Instant, address: SocketAddrV4, took: Duration) {
+        self.forget_old(now);
         if let Some(known) = self.known.get_mut(&address) {
             let off = known.mean.abs_diff(took);
             known.deviation = known.deviation.saturating_mul(3).saturating_add(off) / 4;
@@ -40,7 +41,6 @@ impl AdaptiveTimeout {
             known.at = now;
             return;
         }
-        self.forget_old(now);
         self.known.insert(address, RoundTrip { mean: took, deviation: took / 2, at: now });
         self.order.push_back(address);
         if self.order.len() > self.capacity {
@@ -112,5 +112,8 @@ mod tests {
         timeouts.sample(later, address(7), millis(1));
         (100..150).for_each(|port| timeouts.sample(later, address(port), millis(1)));
         assert_eq!((timeouts.known.len(), timeouts.order.len()), (51, 51), "port 7 was heard again");
+        let later = later.after(MAX_AGE);
+        (0..26).for_each(|_| timeouts.sample(later, address(7), millis(1)));
+        assert_eq!((timeouts.known.len(), timeouts.order.len()), (1, 1), "nobody new need come for it");
     }
 }

@@ -163,7 +163,11 @@ impl DhtRpc {
 
     /// The next thing to do or know.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front();
+        if output.is_none() && self.outputs.capacity() > KEPT_OUTPUTS {
+            self.outputs = VecDeque::new();
+        }
+        output
     }
 
     /// Asks a node. An [`Event::Response`] or [`Event::Failed`] follows.
@@ -456,3 +460,6 @@ pub(super) fn is_usable(address: &SocketAddrV4) -> bool {
     let host = address.ip();
     address.port() != 0 && !host.is_unspecified() && !host.is_broadcast() && !host.is_multicast()
 }
+
+/// A queue that has emptied gives room for more than so many outputs back.
+const KEPT_OUTPUTS: usize = 16;

@@ -201,7 +201,11 @@ impl HyperDht {
 
     /// The next thing to do or know.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front();
+        if output.is_none() && self.outputs.capacity() > KEPT_OUTPUTS {
+            self.outputs = VecDeque::new();
+        }
+        output
     }
 
     /// The node of the DHT below.
@@ -336,3 +340,6 @@ impl HyperDht {
         }
     }
 }
+
+/// A queue that has emptied gives room for more than so many outputs back.
+const KEPT_OUTPUTS: usize = 16;
