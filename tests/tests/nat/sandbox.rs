@@ -56,7 +56,7 @@ fn skipped(reason: &str) {
 /// Tells the process inside that it is.
 const INSIDE: &str = "CORESTORE_NAMESPACES";
 /// What the scene needs, tried out.
-const PROOF: &str = "mkdir -p /run/netns && mount -t tmpfs none /run/netns && ip netns add proof && \
+const PROOF: &str = "mount -t tmpfs none /run && mkdir /run/netns && ip netns add proof && \
     ip netns exec proof nft 'add table ip nat; add chain ip nat out { type nat hook postrouting priority 100; }; \
     add rule ip nat out masquerade fully-random' && ip link add proof-1 type veth peer name proof-2 && \
     ip link add proof-3 type bridge";
