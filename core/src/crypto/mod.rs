@@ -13,4 +13,4 @@ pub use capability::{capability, discovery_key};
 pub use hash::{ROOTS, blake2b, blake2b_keyed, leaf_hash, leaf_hashes, parent_hash, parent_hashes};
 pub use id::{CoreKey, DiscoveryKey, Hash, PublicKey, Signature};
 pub use key_text::InvalidKey;
-pub use sign::{KeyPair, LazyKeyPair, verify_signature};
+pub use sign::{KeyPair, LazyKeyPair, ReadyKey, verify_signature};

@@ -3,11 +3,12 @@
 use super::multisig::{MultiSignature, PartialSignature, SignerProof, assemble, decode_v0};
 use super::schema::{Manifest, Prologue, Signer};
 use crate::crypto::namespace::TREE;
-use crate::crypto::{CoreKey, Hash, KeyPair, Signature, verify_signature};
+use crate::crypto::{CoreKey, Hash, KeyPair, ReadyKey, Signature, verify_signature};
 use crate::encoding::{Decode, Encode};
 use crate::merkle::{DataUpgrade, Node, Roots, upgrade_places, upgrade_roots};
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
+use core::cell::OnceCell;
 use core::fmt;
 
 /// A manifest does not belong to a key.
@@ -32,6 +33,8 @@ pub struct Verifier {
     key: CoreKey,
     manifest: Manifest,
     compat: bool,
+    /// Of a core with one signer, made with the first check: most cores that are written here never need it.
+    only_signer: OnceCell<ReadyKey>,
 }
 
 impl Verifier {
@@ -44,7 +47,7 @@ impl Verifier {
         if !compat && manifest.key() != *key {
             return Err(WrongManifest);
         }
-        Ok(Self { key: *key, manifest, compat })
+        Ok(Self { key: *key, manifest, compat, only_signer: OnceCell::new() })
     }
 
     /// True when the core's key is its signer's public key and signatures are bare.
@@ -123,7 +126,11 @@ impl Verifier {
     }
 
     fn verify_one(&self, claim: &Claim<'_>, signer: &Signer, signature: &Signature) -> bool {
-        verify_signature(&signer.public_key, &self.signable_of(claim, signer), signature)
+        let message = self.signable_of(claim, signer);
+        match self.manifest.signers.as_slice() {
+            [only] => self.only_signer.get_or_init(|| ReadyKey::new(&only.public_key)).verifies(&message, signature),
+            _ => verify_signature(&signer.public_key, &message, signature),
+        }
     }
 
     /// The first `quorum` parts must hold, each from another signer.
