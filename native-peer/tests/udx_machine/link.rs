@@ -57,7 +57,7 @@ fn one_percent_loss_hardly_slows_a_long_path_down() {
     let bytes = pattern(8_000_000);
     let (read, time) = Net::pair(link, 7).transfer(&bytes, Duration::from_secs(60));
     assert!(read == bytes);
-    assert!(time < Duration::from_secs(2), "{time:?}");
+    assert!(time < Duration::from_millis(1000), "{time:?}");
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn five_percent_loss_is_bearable() {
     let bytes = pattern(8_000_000);
     let (read, time) = Net::pair(link, 7).transfer(&bytes, Duration::from_secs(60));
     assert!(read == bytes);
-    assert!(time < Duration::from_secs(4), "{time:?}");
+    assert!(time < Duration::from_millis(1500), "{time:?}");
 }
 
 #[test]

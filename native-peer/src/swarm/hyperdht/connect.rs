@@ -160,7 +160,7 @@ impl HyperDht {
             worst: None,
             settings,
         };
-        self.connects.insert(id, connect);
+        self.connects.insert(id, Box::new(connect));
         add(&mut self.stats.connects);
         self.progress(id, Progress::Searching);
         self.search(now, id, known);

@@ -38,12 +38,13 @@ pub struct HyperDht {
     pub(super) pings_due: BTreeSet<(Instant, ServerId)>,
     /// When relaying nodes were heard last.
     pub(super) heard: BTreeMap<SocketAddrV4, Instant>,
-    pub(super) incoming: BTreeMap<ConnectionId, Incoming>,
+    pub(super) incoming: BTreeMap<ConnectionId, Box<Incoming>>,
     /// Calls by the hash of the caller's message.
     pub(super) handshakes: BTreeMap<Hash, ConnectionId>,
     pub(super) handshake_budget: Budget,
     pub(super) relay_budget: Budget,
-    pub(super) connects: BTreeMap<ConnectionId, Connect>,
+    /// Boxed, as the calls are: a map that has emptied keeps the room of eleven.
+    pub(super) connects: BTreeMap<ConnectionId, Box<Connect>>,
     pub(super) unsigned: BTreeMap<SignatureId, Unsigned>,
     /// UDX streams that are not connected yet.
     pub(super) streams: BTreeMap<u32, ConnectionId>,
@@ -154,7 +155,7 @@ impl HyperDht {
     pub fn deadline(&self) -> Option<Instant> {
         let node = self.rpc.deadline()?;
         let servers = self.pings_due.first().map(|(at, _)| *at).into_iter();
-        let connects = self.connects.values().map(Self::connect_deadline);
+        let connects = self.connects.values().map(|connect| Self::connect_deadline(connect));
         let incoming = self.incoming.values().map(|incoming| incoming.expires);
         let connecting = self.connects.values().filter_map(|connect| connect.puncher.as_ref());
         let called = self.incoming.values().filter_map(|incoming| incoming.puncher.as_ref());

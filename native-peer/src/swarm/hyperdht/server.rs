@@ -198,7 +198,7 @@ impl HyperDht {
         let expires = now.after(self.config.handshake_timeout);
         let incoming = Incoming::new(server_id, Bytes::from(reply), local_stream, agreed, expires);
         let refused = incoming.agreed.is_none();
-        self.incoming.insert(id, incoming);
+        self.incoming.insert(id, Box::new(incoming));
         if refused {
             self.settle_incoming(now, id);
         } else {
@@ -223,7 +223,7 @@ impl HyperDht {
         let mut incoming = Incoming::new(server, Bytes::new(), local_stream, None, expires);
         let (message, noise) = (message.clone(), message.noise.clone());
         incoming.opening = Some(Box::new(Opening { message, request: request.clone(), read: None }));
-        self.incoming.insert(connection, incoming);
+        self.incoming.insert(connection, Box::new(incoming));
         self.event(Event::ReadHandshake { connection, owner, noise });
         connection
     }
