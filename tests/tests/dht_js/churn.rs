@@ -15,7 +15,6 @@ const EACH: usize = 20;
 const REPLACED: usize = 7;
 
 struct Network {
-    js: Js,
     theirs: Vec<u64>,
     ours: Vec<Member>,
     client: Member,
@@ -25,6 +24,8 @@ struct Network {
     replaced: usize,
     tried: usize,
     good: usize,
+    /// Ends last.
+    js: Js,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -56,7 +57,7 @@ async fn lookups_across_kinds_outlast_the_loss_of_a_third_each_minute() {
 
 impl Network {
     async fn start() -> Self {
-        let mut js = Js::start(1);
+        let mut js = Js::start_alone(1);
         let mut theirs = Vec::new();
         for _ in 1..EACH {
             theirs.push(asked(&mut js, "grow", json!([])).await.as_u64().unwrap());
