@@ -153,7 +153,9 @@ impl DiskFile for LosingFile {
         held.bytes.resize(length, 0);
         held.bytes[from..end].copy_from_slice(&all);
         if held.dice.below(5) == 0 {
-            held.file.write_all_at(&all, offset)?;
+            // A disk writes whole sectors, with what else was written into them before.
+            let (from, end) = (from / SECTOR_BYTES * SECTOR_BYTES, end.next_multiple_of(SECTOR_BYTES).min(length));
+            held.file.write_all_at(&held.bytes[from..end], from as u64)?;
         }
         held.unsynced.push(Change::Write(offset, all));
         Ok(())
@@ -178,4 +180,5 @@ impl DiskFile for LosingFile {
     }
 }
 
+const SECTOR_BYTES: usize = 512;
 const UNNAMED: &str = "unnamed";
