@@ -30,6 +30,7 @@ const BARRED: &[&str] = &[
     "js-sys",
     "web-sys",
     "ring",
+    "aws-lc-rs",
     "openssl",
 ];
 

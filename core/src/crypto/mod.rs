@@ -7,6 +7,7 @@ mod id;
 mod key_text;
 pub mod namespace;
 mod sign;
+mod signer;
 
 pub use block_cipher::{BlockCipher, PADDING};
 pub use capability::{capability, discovery_key};

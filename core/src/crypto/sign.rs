@@ -1,33 +1,34 @@
 //! Ed25519 key pairs and signatures.
 
 use super::id::{PublicKey, Signature};
+use super::signer::Signer;
 use alloc::boxed::Box;
 use core::fmt;
-use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
+use ed25519_dalek::VerifyingKey;
 
 /// A signing key and its public key. Wiped when dropped; `Debug` shows the public key only.
 #[derive(Clone)]
-pub struct KeyPair(SigningKey);
+pub struct KeyPair(Signer);
 
 impl KeyPair {
     /// The key pair of a 32-byte seed (a secret).
     pub fn from_seed(seed: &[u8; 32]) -> Self {
-        Self(SigningKey::from_bytes(seed))
+        Self(Signer::new(seed))
     }
 
     /// The seed. A secret.
     pub fn seed(&self) -> [u8; 32] {
-        self.0.to_bytes()
+        self.0.seed()
     }
 
     /// The public key.
     pub fn public_key(&self) -> PublicKey {
-        PublicKey(self.0.verifying_key().to_bytes())
+        PublicKey(self.0.public_key())
     }
 
     /// Signs a message.
     pub fn sign(&self, message: &[u8]) -> Signature {
-        Signature(self.0.sign(message).to_bytes())
+        Signature(self.0.sign(message))
     }
 }
 
