@@ -129,6 +129,35 @@ fn a_block_asked_of_a_peer_that_goes_away_is_asked_of_the_next() {
 }
 
 #[test]
+fn a_block_is_asked_of_another_peer_when_the_first_is_late_by_its_own_measure() {
+    for (answers_after, late_after) in [(0, 500), (400, 1200), (60_000, 10_000)] {
+        let (mut host, session, mut puppet) = reader(9);
+        let key = host.info(session).key;
+        if answers_after > 0 {
+            host.machine.get(session, 3, GetOptions::default());
+            puppet.pump(&mut host);
+            host.pass(Duration::from_millis(answers_after));
+            puppet.say(&mut host, &no_data(1, 1));
+        }
+        host.machine.get(session, 4, GetOptions::default());
+        puppet.pump(&mut host);
+        let mut other = Puppet::dial(&mut host, 2, key);
+        other.claim(&mut host, 0, 9, 9);
+        host.machine.get(session, 3, GetOptions::default());
+        let asked = |other: &mut Puppet, host: &mut Host| {
+            other.pump(host);
+            other.requests().iter().any(|request| request.proof.block.unwrap().index == 4)
+        };
+        for waited in (0..late_after).step_by(100) {
+            assert!(!asked(&mut other, &mut host), "asked after {waited} ms of a peer that needs {answers_after}");
+            host.pass(Duration::from_millis(100));
+        }
+        host.pass(Duration::from_millis(500));
+        assert!(asked(&mut other, &mut host), "a peer that needs {answers_after} ms is waited for without end");
+    }
+}
+
+#[test]
 fn data_of_a_peer_nobody_asked_changes_nothing() {
     let (mut host, session, mut puppet) = reader(9);
     let key = host.info(session).key;

@@ -23,8 +23,11 @@ pub struct ReplicatorConfig {
     pub max_cancelled: usize,
     /// Peers asked for the same wanted block at most.
     pub hotswap_peers: usize,
-    /// A block asked for this long ago is asked of another peer too.
+    /// A block is not asked of another peer too before this time is over, nor before three times what answers of the
+    /// peer that has it usually take: a peer with much to do is slow, not gone.
     pub hotswap_after: Duration,
+    /// It is then, however slow the peer is.
+    pub hotswap_at_last: Duration,
     /// Requests of one peer that may wait to be served; one that sends more is cut off.
     pub max_serving: usize,
     /// Requests of one peer that are read from the store at once.
@@ -71,6 +74,7 @@ impl Default for ReplicatorConfig {
             max_cancelled: 4096,
             hotswap_peers: 3,
             hotswap_after: Duration::from_millis(500),
+            hotswap_at_last: Duration::from_secs(10),
             max_serving: 4096,
             max_loads: 256,
             load_bytes: 1 << 20,

@@ -40,6 +40,8 @@ pub(super) struct Peer {
     pub(super) round: u64,
     /// The shortest time it lately took to answer.
     pub(super) round_trip: Duration,
+    /// The time it takes to answer of late, waiting for its turn included.
+    pub(super) answers_after: Duration,
     /// It gave something untrue, or nothing too often: nothing is asked any more.
     pub(super) paused: bool,
     pub(super) not_available: u32,

@@ -259,6 +259,8 @@ impl Replicator {
             let known = entry.round_trip;
             // The shortest of late ones: a full window makes answers late, which says nothing of the way.
             entry.round_trip = if known.is_zero() || took < known { took } else { known + (took - known) / 64 };
+            let usual = entry.answers_after;
+            entry.answers_after = if usual.is_zero() { took } else { (usual * 7 + took) / 8 };
             while let Some((_, free)) = entry.cancelled.front().filter(|(round, _)| *round <= request.round) {
                 self.requests.free.push(*free);
                 entry.cancelled.pop_front();
@@ -370,6 +372,13 @@ impl Replicator {
         self.hotswap_at.filter(|_| self.peers.len() > 1 && !self.requests.asked.is_empty())
     }
 
+    /// True when a request is older than its peer's answers are by far, so that it is no waste to ask another one.
+    pub(super) fn is_late(&self, request: &InFlight) -> bool {
+        let usual = self.peers.get(&request.peer).map_or(Duration::ZERO, |peer| peer.answers_after);
+        let patience = (usual * LATE).min(self.config.hotswap_at_last).max(self.config.hotswap_after);
+        request.sent.after(patience) <= self.now
+    }
+
     /// What a peer gave will not be stored, and must be asked for again.
     pub(super) fn give_all_back(&mut self, given: Given) {
         given.blocks.iter().for_each(|index| self.give_back(Some(*index), false, Purpose::Data));
@@ -381,6 +390,9 @@ impl Replicator {
 fn place(id: u64) -> Option<usize> {
     usize::try_from(id.checked_sub(1)?).ok()
 }
+
+/// So many times as long as its peer's answers take, a request is late.
+const LATE: u32 = 3;
 
 /// Requests looked at for one that brings a block of a range.
 const SCAN: usize = 16;

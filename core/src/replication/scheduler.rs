@@ -253,9 +253,7 @@ impl Replicator {
         let valid = self.valid_length(view, peer);
         let Some(entry) = self.peers.get(&peer) else { return false };
         let late = |id: u64| {
-            self.requests.get(id).is_some_and(|request| {
-                request.peer != peer && request.sent.after(self.config.hotswap_after) <= self.now
-            })
+            self.requests.get(id).is_some_and(|request| request.peer != peer && self.is_late(request))
         };
         let hot = self.requests.blocks().find(|index| {
             let mut ids = self.requests.for_block(*index);
