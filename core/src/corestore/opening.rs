@@ -10,7 +10,7 @@ use super::sessions::Session;
 use super::writes::Then;
 use crate::crypto::{DiscoveryKey, Hash, KeyPair, discovery_key};
 use crate::encoding::{Decode, Encode};
-use crate::log::{Auth, Bitfield, Hypercore, StoredState};
+use crate::log::{Auth, Bitfield, Hypercore, PART_BYTES, StoredState};
 use crate::storage::records::{Alias, CoreEntry, StoreState};
 use crate::storage::{
     CoreSlot, ReadBatch, ReadReply, RecordKey, ScanRecords, StorageError, StorageOp, StorageReply, WriteOp, keys,
@@ -44,7 +44,7 @@ pub(super) enum Early {
 pub(super) struct Opening {
     waiting: Vec<Target>,
     stored: Option<(CoreEntry, Auth, StoredState)>,
-    pages: Bitfield,
+    bitfield: Bitfield,
 }
 
 /// Who wants a core opened, and how it would be created.
@@ -248,27 +248,29 @@ impl Corestore {
         if whole {
             self.finish_opening(discovery_key);
         } else {
-            self.scan_pages(discovery_key, keys::pages(entry.slot).start, entry.slot);
+            self.scan_parts(discovery_key, keys::parts(entry.slot).start, entry.slot);
         }
     }
 
-    fn scan_pages(&mut self, discovery_key: DiscoveryKey, start: RecordKey, slot: CoreSlot) {
-        let scan = ScanRecords { start, end: keys::pages(slot).end, limit: SCAN_LIMIT };
-        self.ask_store(StorageOp::Scan(scan), Pending::Pages { discovery_key });
+    fn scan_parts(&mut self, discovery_key: DiscoveryKey, start: RecordKey, slot: CoreSlot) {
+        let scan = ScanRecords { start, end: keys::parts(slot).end, limit: SCAN_LIMIT };
+        self.ask_store(StorageOp::Scan(scan), Pending::Parts { discovery_key });
     }
 
-    pub(super) fn pages_read(&mut self, discovery_key: DiscoveryKey, rows: Vec<(RecordKey, Bytes)>, more: bool) {
+    pub(super) fn parts_read(&mut self, discovery_key: DiscoveryKey, rows: Vec<(RecordKey, Bytes)>, more: bool) {
         let Some(opening) = self.opening.get_mut(&discovery_key) else { return };
         for (key, bits) in &rows {
-            if let Some(page) = keys::page_of(key) {
-                opening.pages.set_page(page, bits);
-            }
+            let (Some(part), Ok(bits)) = (keys::part_of(key), <&[u8; PART_BYTES]>::try_from(bits.as_ref())) else {
+                let what = format!("the bitfield of core {}", discovery_key);
+                return self.open_failed(discovery_key, &CommandError::Damaged(what));
+            };
+            opening.bitfield.set_part(part, bits);
         }
         let last = rows.into_iter().next_back().filter(|_| more);
         if let (Some((mut next, _)), Some((entry, ..))) = (last, &opening.stored) {
             let slot = entry.slot;
             next.0.push(0);
-            return self.scan_pages(discovery_key, next, slot);
+            return self.scan_parts(discovery_key, next, slot);
         }
         self.finish_opening(discovery_key);
     }
@@ -276,10 +278,10 @@ impl Corestore {
     /// Everything of a stored core was read.
     fn finish_opening(&mut self, discovery_key: DiscoveryKey) {
         let Some(opening) = self.opening.get_mut(&discovery_key) else { return };
-        let pages = core::mem::take(&mut opening.pages);
+        let bitfield = core::mem::take(&mut opening.bitfield);
         let Some((entry, auth, state)) = opening.stored.take() else { return };
         let key = auth.key;
-        match Hypercore::open(auth, state, pages) {
+        match Hypercore::open(auth, state, bitfield) {
             Ok(log) if *log.discovery_key() == discovery_key => self.opened(entry.slot, log),
             _ => {
                 let what = format!("the records of core {key} belong to another core");

@@ -25,8 +25,8 @@ pub(super) enum Pending {
     Entry { discovery_key: DiscoveryKey },
     /// A core's auth and state.
     Core { discovery_key: DiscoveryKey, entry: records::CoreEntry },
-    /// Some pages of a core's bitfield.
-    Pages { discovery_key: DiscoveryKey },
+    /// Some parts of a core's bitfield.
+    Parts { discovery_key: DiscoveryKey },
     /// The write in flight.
     Write,
     /// A block for a caller.
@@ -65,8 +65,8 @@ impl Corestore {
             (Pending::Core { discovery_key, entry }, Ok(StorageReply::Read(reply))) => {
                 self.core_read(discovery_key, entry, &reply);
             }
-            (Pending::Pages { discovery_key }, Ok(StorageReply::Scanned { rows, more })) => {
-                self.pages_read(discovery_key, rows, more);
+            (Pending::Parts { discovery_key }, Ok(StorageReply::Scanned { rows, more })) => {
+                self.parts_read(discovery_key, rows, more);
             }
             (Pending::Get(fetch), Ok(StorageReply::Read(reply))) => {
                 self.block_read(fetch, reply.blocks.into_iter().next().flatten());
@@ -163,7 +163,7 @@ impl Corestore {
             }
             Pending::Entry { discovery_key }
             | Pending::Core { discovery_key, .. }
-            | Pending::Pages { discovery_key } => self.open_failed(discovery_key, &CommandError::Storage(error)),
+            | Pending::Parts { discovery_key } => self.open_failed(discovery_key, &CommandError::Storage(error)),
             Pending::Load { core, id, .. } => {
                 self.on_loaded(core, id, Loaded { failed: true, ..Loaded::default() });
             }

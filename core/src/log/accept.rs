@@ -1,6 +1,6 @@
 //! Accepting what a peer proved: nodes, a block, a longer tree, the manifest.
 
-use super::bitfield::PAGE_BITS;
+use super::bitfield::PART_BITS;
 use super::change::{Applied, Change, Commit};
 use super::head::Head;
 use super::hypercore::{Hypercore, LogError};
@@ -35,7 +35,7 @@ impl Hypercore {
         if !nodes.is_empty() {
             changes.push(Change::PutNodes(nodes));
         }
-        let mut pages = BTreeSet::new();
+        let mut parts = BTreeSet::new();
         for (index, value) in blocks {
             if !self.staged.bitfield.set(index, true) {
                 continue;
@@ -43,14 +43,14 @@ impl Hypercore {
             if index == self.staged.contiguous_length {
                 self.staged.contiguous_length = self.staged.bitfield.first_unset(index);
             } else {
-                pages.insert(index / PAGE_BITS);
+                parts.insert(index / PART_BITS);
             }
             add_block(&mut applied.added, index, value);
         }
         for (start, blocks) in &applied.added {
             changes.push(Change::PutBlocks { start: *start, blocks: blocks.clone() });
         }
-        self.page_changes(pages.into_iter(), &mut changes);
+        self.part_changes(parts.into_iter(), &mut changes);
         Ok(self.stage(changes, applied, false))
     }
 

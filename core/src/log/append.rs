@@ -1,5 +1,6 @@
 //! Appending: blocks and a key pair become nodes, a longer signed tree and a commit. Needs no read.
 
+use super::bitfield::PART_BITS;
 use super::change::{Applied, Change, Commit};
 use super::head::Head;
 use super::hypercore::{Hypercore, LogError};
@@ -41,8 +42,7 @@ impl Hypercore {
         if self.staged.contiguous_length == from {
             self.staged.contiguous_length = end;
         } else {
-            let pages = from / super::bitfield::PAGE_BITS..=end.saturating_sub(1) / super::bitfield::PAGE_BITS;
-            self.page_changes(pages, &mut changes);
+            self.part_changes(from / PART_BITS..=end.saturating_sub(1) / PART_BITS, &mut changes);
         }
         let applied = Applied { grew_from: Some(from), added: Vec::from([(from, blocks)]), ..Applied::default() };
         Ok(self.stage(changes, applied, true))

@@ -1,4 +1,5 @@
-//! Which blocks are stored: one bit a block, in pages of 32,768 bits (`hypercore/lib/bitfield.js`).
+//! Which blocks are stored: one bit a block, in pages of 32,768 bits (`hypercore/lib/bitfield.js`). A store keeps them in
+//! smaller parts, since whatever changes one bit writes all that is kept with it.
 
 use super::bitfield_page::{Page, fill};
 use alloc::boxed::Box;
@@ -10,6 +11,10 @@ use core::ops::Range;
 pub const PAGE_BITS: u64 = 32_768;
 /// Bytes per page.
 pub const PAGE_BYTES: usize = 4096;
+/// Bits per part; a whole number of parts is a page.
+pub const PART_BITS: u64 = 4096;
+/// Bytes per part.
+pub const PART_BYTES: usize = 512;
 
 /// A sparse set of block indexes. What is set from 0 on without a gap takes no room, however long it is; pages past that
 /// take as little as their runs of set bits allow.
@@ -131,21 +136,33 @@ impl Bitfield {
 
     /// The bytes of a page, least significant bit first; `None` when it is wholly clear.
     pub fn page(&self, page: u64) -> Option<Box<[u8; PAGE_BYTES]>> {
-        let of_prefix = within(&(0..self.prefix), page);
-        let bits = self.pages.get(&page);
-        if of_prefix.start >= of_prefix.end && bits.is_none() {
-            return None;
-        }
         let mut bytes = Box::new([0; PAGE_BYTES]);
-        bits.into_iter().for_each(|bits| bits.add_to(&mut bytes));
-        fill(&mut bytes, &of_prefix, true);
-        Some(bytes)
+        self.add_to(bytes.as_mut_slice(), index(page, 0)).then_some(bytes)
     }
 
-    /// Sets a whole page from bytes; missing bytes are clear, more than a page are ignored.
-    pub fn set_page(&mut self, page: u64, bytes: &[u8]) {
-        self.set_range(index(page, 0)..index(page.saturating_add(1), 0), false);
-        let bits = Page::from_bytes(bytes);
+    /// The bytes of a part, least significant bit first; `None` when it is wholly clear.
+    pub fn part(&self, part: u64) -> Option<Box<[u8; PART_BYTES]>> {
+        let mut bytes = Box::new([0; PART_BYTES]);
+        self.add_to(bytes.as_mut_slice(), part.saturating_mul(PART_BITS)).then_some(bytes)
+    }
+
+    /// Adds the bits from `first` on, all of one page, to clear bytes; false when there are none.
+    fn add_to(&self, bytes: &mut [u8], first: u64) -> bool {
+        let (page, from) = (first / PAGE_BITS, first % PAGE_BITS);
+        let length = u64::try_from(bytes.len()).unwrap_or(0).saturating_mul(8);
+        let of_prefix = 0..self.prefix.saturating_sub(first).min(length);
+        let bits = self.pages.get(&page).filter(|bits| bits.any(from..from.saturating_add(length)));
+        fill(bytes, &of_prefix, true);
+        bits.into_iter().for_each(|bits| bits.add_to(bytes, from));
+        bits.is_some() || of_prefix.end > 0
+    }
+
+    /// Sets a whole part from its bytes.
+    pub fn set_part(&mut self, part: u64, bytes: &[u8; PART_BYTES]) {
+        let first = part.saturating_mul(PART_BITS);
+        self.set_range(first..first.saturating_add(PART_BITS), false);
+        let page = first / PAGE_BITS;
+        let bits = self.pages.remove(&page).unwrap_or_default().with_bytes(first % PAGE_BITS, bytes);
         if !bits.is_empty() {
             self.pages.insert(page, bits);
         }
@@ -232,7 +249,7 @@ mod tests {
         /// Every second bit of a stretch, so that runs become too many to keep as runs.
         Comb(u64, u64, bool),
         Truncate(u64),
-        /// A page's bytes put back as they are.
+        /// A part's bytes put back as they are.
         Rewrite(u64),
     }
 
@@ -241,7 +258,7 @@ mod tests {
             4 => (range(), any::<bool>()).prop_map(|(range, value)| Step::Set(range, value)),
             1 => (range(), 1_u64..400, any::<bool>()).prop_map(|((start, _), count, value)| Step::Comb(start, count, value)),
             1 => range().prop_map(|(start, _)| Step::Truncate(start)),
-            1 => (0_u64..6).prop_map(Step::Rewrite),
+            1 => (0_u64..40).prop_map(Step::Rewrite),
         ]
     }
 
@@ -268,9 +285,9 @@ mod tests {
                 fast.truncate(length);
                 slow.split_off(&length);
             }
-            Step::Rewrite(page) => {
-                let bytes = fast.page(page).map_or_else(Vec::new, |bytes| bytes.to_vec());
-                fast.set_page(page, &bytes);
+            Step::Rewrite(part) => {
+                let bytes = fast.part(part).map_or([0; PART_BYTES], |bytes| *bytes);
+                fast.set_part(part, &bytes);
             }
         }
     }
@@ -301,14 +318,20 @@ mod tests {
                 prop_assert_eq!(fast.all(start..end), unset >= end);
                 prop_assert_eq!(fast.get(start), slow.contains(&start));
             }
-            let (mut pages, mut runs) = (Bitfield::default(), Bitfield::default());
+            let (mut parts, mut runs) = (Bitfield::default(), Bitfield::default());
             for page in (0..8).rev() {
-                let bytes = fast.page(page).map(|bytes| bytes.to_vec());
-                prop_assert_eq!(&bytes, &plain_page(&slow, page));
-                pages.set_page(page, &bytes.unwrap_or_default());
+                let bytes = plain_page(&slow, page);
+                prop_assert_eq!(&fast.page(page).map(|bytes| bytes.to_vec()), &bytes);
+                let bytes = bytes.unwrap_or_else(|| alloc::vec![0; PAGE_BYTES]);
+                for (at, bytes) in bytes.as_chunks::<PART_BYTES>().0.iter().enumerate().rev() {
+                    let part = page * 8 + u64::try_from(at).unwrap();
+                    let set = bytes.iter().any(|byte| *byte != 0).then(|| Box::new(*bytes));
+                    prop_assert_eq!(fast.part(part), set);
+                    parts.set_part(part, bytes);
+                }
             }
             slow.iter().rev().for_each(|index| { runs.set(*index, true); });
-            prop_assert_eq!(&pages, &fast);
+            prop_assert_eq!(&parts, &fast);
             prop_assert_eq!(&runs, &fast);
             if let Some(last) = slow.last() {
                 runs.set(*last, false);

@@ -28,10 +28,14 @@ impl Default for Page {
 }
 
 impl Page {
-    /// Missing bytes are clear, more than a page are ignored.
-    pub(super) fn from_bytes(bytes: &[u8]) -> Self {
-        let mut bits = Bits::clear();
-        bits.bytes.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    /// With the bits of `bytes` in place of those from `from` on, a multiple of 8, which are clear.
+    pub(super) fn with_bytes(self, from: u64, bytes: &[u8]) -> Self {
+        let mut bits = match self {
+            Self::Full => return self,
+            Self::Runs(runs) => Bits::of(&runs),
+            Self::Bits(bits) => bits,
+        };
+        bits.bytes.iter_mut().skip(byte_of(from)).zip(bytes).for_each(|(to, from)| *to = *from);
         bits.set = bits.bytes.iter().map(|byte| u64::from(byte.count_ones())).sum();
         match bits.to_runs() {
             Some(runs) => Self::Runs(runs),
@@ -40,12 +44,21 @@ impl Page {
         .smallest()
     }
 
-    /// Adds its bits to a page's bytes, least significant bit first.
-    pub(super) fn add_to(&self, bytes: &mut [u8; PAGE_BYTES]) {
+    /// Adds its bits from `from` on, a multiple of 8, to as many bytes, least significant bit first.
+    pub(super) fn add_to(&self, bytes: &mut [u8], from: u64) {
         match self {
             Self::Full => bytes.fill(0xff),
-            Self::Runs(runs) => runs.iter().for_each(|run| fill(bytes, &run, true)),
-            Self::Bits(bits) => bytes.iter_mut().zip(&bits.bytes).for_each(|(to, from)| *to |= from),
+            Self::Runs(runs) => {
+                let end = from.saturating_add(u64::try_from(bytes.len()).unwrap_or(0).saturating_mul(8));
+                let met = runs.iter().skip_while(|run| run.end <= from).take_while(|run| run.start < end);
+                met.for_each(|run| {
+                    fill(bytes, &(run.start.saturating_sub(from)..run.end.min(end).saturating_sub(from)), true)
+                });
+            }
+            Self::Bits(bits) => {
+                let bits = bits.bytes.get(byte_of(from)..).unwrap_or_default();
+                bytes.iter_mut().zip(bits).for_each(|(to, from)| *to |= from);
+            }
         }
     }
 
@@ -217,8 +230,8 @@ fn first_other(bytes: &[u8], same: u8) -> Option<usize> {
     Some(start.saturating_add(at))
 }
 
-/// Sets or clears a range of bits in a page's bytes, least significant bit first.
-pub(super) fn fill(bytes: &mut [u8; PAGE_BYTES], range: &Range<u64>, value: bool) {
+/// Sets or clears a range of bits in some bytes, least significant bit first.
+pub(super) fn fill(bytes: &mut [u8], range: &Range<u64>, value: bool) {
     let mut put = |range: Range<u64>| {
         for (at, mask) in masks(range) {
             if let Some(byte) = usize::try_from(at).ok().and_then(|at| bytes.get_mut(at)) {
@@ -237,6 +250,11 @@ pub(super) fn fill(bytes: &mut [u8; PAGE_BYTES], range: &Range<u64>, value: bool
     if let Some(inner) = inner.and_then(|(first, last)| bytes.get_mut(first..last)) {
         inner.fill(if value { 0xff } else { 0 });
     }
+}
+
+/// The byte that a bit of a page lies in.
+fn byte_of(bit: u64) -> usize {
+    usize::try_from(bit / 8).unwrap_or(PAGE_BYTES)
 }
 
 /// The bytes a range of bits touches, each with the mask of its bits.

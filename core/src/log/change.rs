@@ -35,15 +35,15 @@ pub enum Change {
     PutState(StoredState),
     /// Who may sign.
     PutAuth(Auth),
-    /// One page of the bitfield.
-    PutPage {
-        /// Its number: bits `page * 32,768` and on.
-        page: u64,
-        /// 4,096 bytes, least significant bit first.
-        bits: Box<[u8; super::bitfield::PAGE_BYTES]>,
+    /// One part of the bitfield.
+    PutPart {
+        /// Its number: bits `part * 4,096` and on.
+        part: u64,
+        /// 512 bytes, least significant bit first.
+        bits: Box<[u8; super::bitfield::PART_BYTES]>,
     },
-    /// Drops pages of the bitfield.
-    DeletePages(Range<u64>),
+    /// Drops parts of the bitfield.
+    DeleteParts(Range<u64>),
 }
 
 /// The part of a core that changes with every commit, small enough to rewrite each time.
@@ -51,7 +51,7 @@ pub enum Change {
 pub struct StoredState {
     /// Tree and signature.
     pub head: Arc<Head>,
-    /// Blocks from 0 on without a gap; only bits past it are kept in pages.
+    /// Blocks from 0 on without a gap; only bits past it are kept in parts.
     pub contiguous_length: u64,
     /// A conflict was found.
     pub frozen: bool,

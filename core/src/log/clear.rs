@@ -1,6 +1,6 @@
 //! Dropping stored blocks to free space; the tree keeps their hashes, so they can be fetched again.
 
-use super::bitfield::PAGE_BITS;
+use super::bitfield::PART_BITS;
 use super::change::{Applied, Change, Commit};
 use super::hypercore::{Hypercore, LogError};
 use alloc::vec::Vec;
@@ -24,11 +24,11 @@ impl Hypercore {
         self.staged.bitfield.set_range(range.clone(), false);
         self.staged.contiguous_length = self.staged.bitfield.first_unset(0).min(contiguous);
         let mut changes = Vec::from([Change::DeleteBlocks(range.clone())]);
-        // Bits below the old contiguous length were in no page: those past the hole must be from now on.
-        let last = contiguous.max(range.end).saturating_sub(1) / PAGE_BITS;
-        let first = range.start / PAGE_BITS;
-        changes.push(Change::DeletePages(first..last.saturating_add(1)));
-        self.page_changes(first..=last, &mut changes);
+        // Bits below the old contiguous length were in no part: those past the hole must be from now on.
+        let last = contiguous.max(range.end).saturating_sub(1) / PART_BITS;
+        let first = range.start / PART_BITS;
+        changes.push(Change::DeleteParts(first..last.saturating_add(1)));
+        self.part_changes(first..=last, &mut changes);
         let applied = Applied { cleared: Some(range), ..Applied::default() };
         Ok(self.stage(changes, applied, true))
     }

@@ -77,13 +77,12 @@ impl Hypercore {
         Ok((core, commit))
     }
 
-    /// A core as it was stored; `pages` holds the bits past the contiguous length.
+    /// A core as it was stored; `bitfield` holds the bits past the contiguous length.
     ///
     /// # Errors
     /// [`WrongManifest`] when the manifest in `auth` does not hash to the key.
-    pub fn open(auth: Auth, state: StoredState, pages: Bitfield) -> Result<Self, WrongManifest> {
+    pub fn open(auth: Auth, state: StoredState, mut bitfield: Bitfield) -> Result<Self, WrongManifest> {
         let verifier = auth.manifest.map(|manifest| Verifier::new(manifest, &auth.key)).transpose()?;
-        let mut bitfield = pages;
         bitfield.set_range(0..state.contiguous_length, true);
         bitfield.truncate(state.head.roots.length);
         let contiguous_length = bitfield.first_unset(0);
@@ -147,15 +146,15 @@ impl Hypercore {
         Commit { id, changes, durable }
     }
 
-    /// The staged pages of the bitfield in `pages` that hold bits past the contiguous length.
-    pub(super) fn page_changes(&self, pages: impl Iterator<Item = u64>, changes: &mut Vec<Change>) {
-        for page in pages {
-            let end = page.saturating_add(1).saturating_mul(super::bitfield::PAGE_BITS);
+    /// The staged parts of the bitfield in `parts` that hold bits past the contiguous length.
+    pub(super) fn part_changes(&self, parts: impl Iterator<Item = u64>, changes: &mut Vec<Change>) {
+        for part in parts {
+            let end = part.saturating_add(1).saturating_mul(super::bitfield::PART_BITS);
             if end <= self.staged.contiguous_length {
                 continue;
             }
-            if let Some(bits) = self.staged.bitfield.page(page) {
-                changes.push(Change::PutPage { page, bits });
+            if let Some(bits) = self.staged.bitfield.part(part) {
+                changes.push(Change::PutPart { part, bits });
             }
         }
     }

@@ -16,7 +16,7 @@ mod truncate;
 
 pub use append::MAX_BLOCK_SIZE;
 pub use audit::{Audit, AuditFault, AuditStep, Auditor};
-pub use bitfield::{Bitfield, PAGE_BITS, PAGE_BYTES};
+pub use bitfield::{Bitfield, PAGE_BITS, PAGE_BYTES, PART_BITS, PART_BYTES};
 pub use change::{Applied, Auth, Change, Commit, CommitId, StoredState};
 pub use head::Head;
 pub use hypercore::{Hypercore, LogError};

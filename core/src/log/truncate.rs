@@ -1,6 +1,6 @@
 //! Cutting the log: by its writer, or because the writer moved to a newer fork.
 
-use super::bitfield::PAGE_BITS;
+use super::bitfield::PART_BITS;
 use super::change::{Applied, Change, Commit};
 use super::head::Head;
 use super::hypercore::{Hypercore, LogError};
@@ -66,7 +66,7 @@ impl Hypercore {
         let signature = verifier.sign(&roots, key_pair).map_err(|_| LogError::NotWritable)?;
         let mut changes = self.cut(plan.new_length);
         self.staged.head = Arc::new(Head { roots, signature });
-        self.page_changes(core::iter::once(plan.new_length / PAGE_BITS), &mut changes);
+        self.part_changes(core::iter::once(plan.new_length / PART_BITS), &mut changes);
         let applied = Applied { truncated_to: Some(plan.new_length), ..Applied::default() };
         Ok(self.stage(changes, applied, true))
     }
@@ -87,7 +87,7 @@ impl Hypercore {
         let mut changes = self.cut(ancestors);
         changes.push(Change::PutNodes(verified.nodes().to_vec()));
         self.staged.head = Arc::new(Head { roots: upgrade.roots.clone(), signature: upgrade.signature.clone() });
-        self.page_changes(core::iter::once(ancestors / PAGE_BITS), &mut changes);
+        self.part_changes(core::iter::once(ancestors / PART_BITS), &mut changes);
         let grew_from = (upgrade.roots.length > ancestors).then_some(ancestors);
         let applied = Applied { truncated_to: Some(ancestors), grew_from, ..Applied::default() };
         Ok(self.stage(changes, applied, true))
@@ -102,7 +102,7 @@ impl Hypercore {
         Vec::from([
             Change::DeleteBlocks(length..old),
             Change::DeleteNodes(length.saturating_mul(2)..old.saturating_mul(2)),
-            Change::DeletePages(length / PAGE_BITS..(old / PAGE_BITS).saturating_add(1)),
+            Change::DeleteParts(length / PART_BITS..(old / PART_BITS).saturating_add(1)),
         ])
     }
 }

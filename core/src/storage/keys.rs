@@ -51,18 +51,18 @@ pub fn state(slot: CoreSlot) -> RecordKey {
     of_core(slot, STATE, &[])
 }
 
-/// One page of a core's bitfield.
-pub fn page(slot: CoreSlot, page: u64) -> RecordKey {
-    of_core(slot, PAGE, &page.to_be_bytes())
+/// One part of a core's bitfield.
+pub fn part(slot: CoreSlot, part: u64) -> RecordKey {
+    of_core(slot, PART, &part.to_be_bytes())
 }
 
-/// All pages of a core's bitfield.
-pub fn pages(slot: CoreSlot) -> Range<RecordKey> {
-    of_core(slot, PAGE, &[])..of_core(slot, PAGE + 1, &[])
+/// All parts of a core's bitfield.
+pub fn parts(slot: CoreSlot) -> Range<RecordKey> {
+    of_core(slot, PART, &[])..of_core(slot, PART + 1, &[])
 }
 
-/// The page number in a key made by [`page`].
-pub fn page_of(key: &RecordKey) -> Option<u64> {
+/// The number of the part in a key made by [`part`].
+pub fn part_of(key: &RecordKey) -> Option<u64> {
     key.0.last_chunk().map(|bytes| u64::from_be_bytes(*bytes))
 }
 
@@ -86,10 +86,12 @@ fn with(kind: u8, rest: &[u8]) -> RecordKey {
 }
 
 fn of_core(slot: CoreSlot, kind: u8, rest: &[u8]) -> RecordKey {
-    let mut key = with(CORE_RECORD, &slot.0.to_be_bytes());
-    key.0.push(kind);
-    key.0.extend_from_slice(rest);
-    key
+    let mut bytes = Vec::with_capacity(rest.len().saturating_add(6));
+    bytes.push(CORE_RECORD);
+    bytes.extend_from_slice(&slot.0.to_be_bytes());
+    bytes.push(kind);
+    bytes.extend_from_slice(rest);
+    RecordKey(bytes)
 }
 
 const STORE: u8 = 0;
@@ -100,7 +102,7 @@ const CORE_RECORD: u8 = 16;
 
 const AUTH: u8 = 0;
 const STATE: u8 = 1;
-const PAGE: u8 = 2;
+const PART: u8 = 2;
 const USER_DATA: u8 = 4;
 
 #[cfg(test)]
@@ -110,18 +112,18 @@ mod tests {
     #[test]
     fn keys_of_one_core_never_leave_its_range() {
         for number in [0, 1, u64::from(u32::MAX), u64::MAX] {
-            let key = page(CoreSlot(7), number);
-            assert!(pages(CoreSlot(7)).contains(&key));
-            assert!(!pages(CoreSlot(8)).contains(&key));
-            assert!(!pages(CoreSlot(7)).contains(&auth(CoreSlot(7))));
-            assert_eq!(page_of(&key), Some(number));
+            let key = part(CoreSlot(7), number);
+            assert!(parts(CoreSlot(7)).contains(&key));
+            assert!(!parts(CoreSlot(8)).contains(&key));
+            assert!(!parts(CoreSlot(7)).contains(&auth(CoreSlot(7))));
+            assert_eq!(part_of(&key), Some(number));
         }
         for slot in [0, 7, u32::MAX] {
             let all = records_of(CoreSlot(slot));
             let mine = [
                 auth(CoreSlot(slot)),
                 state(CoreSlot(slot)),
-                page(CoreSlot(slot), u64::MAX),
+                part(CoreSlot(slot), u64::MAX),
                 user_data(CoreSlot(slot), &Hash([255; 32])),
             ];
             assert!(mine.iter().all(|key| all.contains(key)));

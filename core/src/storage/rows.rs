@@ -72,9 +72,9 @@ fn add_change(ops: &mut Vec<WriteOp>, core: CoreSlot, change: Change) {
         Change::DeleteNodes(range) => ops.push(WriteOp::DeleteNodes { core, range }),
         Change::PutState(state) => put_record(ops, keys::state(core), state.to_bytes()),
         Change::PutAuth(auth) => put_record(ops, keys::auth(core), auth.to_bytes()),
-        Change::PutPage { page, bits } => put_record(ops, keys::page(core, page), <[u8]>::into_vec(bits)),
-        Change::DeletePages(pages) => {
-            ops.push(WriteOp::DeleteRecords(keys::page(core, pages.start)..keys::page(core, pages.end)));
+        Change::PutPart { part, bits } => put_record(ops, keys::part(core, part), <[u8]>::into_vec(bits)),
+        Change::DeleteParts(parts) => {
+            ops.push(WriteOp::DeleteRecords(keys::part(core, parts.start)..keys::part(core, parts.end)));
         }
     }
 }
@@ -177,11 +177,11 @@ mod tests {
     }
 
     #[test]
-    fn a_page_put_after_its_delete_stays() {
+    fn a_part_put_after_its_delete_stays() {
         let mut batch = Gathering::default();
-        let page = Change::PutPage { page: 0, bits: alloc::boxed::Box::new([1; 4096]) };
-        batch.add_commit(CoreSlot(1), commit(Vec::from([page.clone()])));
-        batch.add_commit(CoreSlot(1), commit(Vec::from([Change::DeletePages(0..1), page])));
+        let part = Change::PutPart { part: 0, bits: alloc::boxed::Box::new([1; 512]) };
+        batch.add_commit(CoreSlot(1), commit(Vec::from([part.clone()])));
+        batch.add_commit(CoreSlot(1), commit(Vec::from([Change::DeleteParts(0..1), part])));
         let batch = batch.into_batch();
         assert_eq!(batch.ops.len(), 3);
         assert!(matches!(batch.ops[2], WriteOp::PutRecord(..)));

@@ -70,14 +70,14 @@ impl StoredLog {
         let StorageReply::Read(reply) = self.read(ReadBatch { records, ..ReadBatch::default() }) else { panic!() };
         let auth = Auth::from_bytes(reply.records[0].as_ref().unwrap()).unwrap();
         let state = StoredState::from_bytes(reply.records[1].as_ref().unwrap()).unwrap();
-        let range = keys::pages(SLOT);
+        let range = keys::parts(SLOT);
         let scan = ScanRecords { start: range.start, end: range.end, limit: 10_000 };
         let Ok(StorageReply::Scanned { rows, .. }) = self.store.execute(StorageOp::Scan(scan)) else { panic!() };
-        let mut pages = Bitfield::default();
+        let mut bitfield = Bitfield::default();
         for (key, bytes) in rows {
-            pages.set_page(keys::page_of(&key).unwrap(), &bytes);
+            bitfield.set_part(keys::part_of(&key).unwrap(), bytes.as_ref().try_into().unwrap());
         }
-        self.core = Hypercore::open(auth, state, pages).unwrap();
+        self.core = Hypercore::open(auth, state, bitfield).unwrap();
     }
 
     fn read(&mut self, batch: ReadBatch) -> StorageReply {

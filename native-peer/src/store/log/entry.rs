@@ -69,7 +69,7 @@ pub(in crate::store) struct Header {
 
 /// Encodes a batch. A block or a batch too large for the format counts as not fitting in the store.
 pub(in crate::store) fn encode(ops: Vec<WriteOp>, sequence: u64) -> Result<Encoded, Fault> {
-    let mut writer = Writer::with_capacity(512);
+    let mut writer = Writer::with_capacity(room_for(&ops));
     writer.raw(&[0; HEADER_BYTES]);
     let mut encoded = Encoded { head: Vec::new(), data: Vec::new(), data_bytes: 0, ops: Vec::with_capacity(ops.len()) };
     for op in ops {
@@ -91,6 +91,24 @@ pub(in crate::store) fn encode(ops: Vec<WriteOp>, sequence: u64) -> Result<Encod
         *front = header.to_bytes();
     }
     Ok(encoded)
+}
+
+/// About how many bytes an entry takes, so that it need not move while it grows: its head, and those of its blocks that may
+/// be written with the head in one piece.
+fn room_for(ops: &[WriteOp]) -> usize {
+    let rooms = ops.iter().map(|op| match op {
+        WriteOp::PutRecord(key, value) => key.0.len().saturating_add(value.len()),
+        WriteOp::PutBlocks { blocks, .. } => {
+            let bytes = blocks.iter().map(Bytes::len).fold(0, usize::saturating_add);
+            let copied = if bytes < VECTORED_BYTES { bytes } else { 0 };
+            blocks.len().saturating_mul(BLOCK_BYTES).saturating_add(copied)
+        }
+        WriteOp::PutNodes { nodes, .. } => nodes.len().saturating_mul(NODE_BYTES),
+        WriteOp::DeleteRecord(key) => key.0.len(),
+        WriteOp::DeleteRecords(range) => range.start.0.len().saturating_add(range.end.0.len()),
+        WriteOp::DeleteBlocks { .. } | WriteOp::DeleteNodes { .. } => 0,
+    });
+    rooms.fold(HEADER_BYTES, |room, bytes| room.saturating_add(bytes).saturating_add(OP_BYTES))
 }
 
 fn encode_op(op: WriteOp, writer: &mut Writer, encoded: &mut Encoded) -> Result<LogOp, Fault> {
@@ -250,14 +268,14 @@ fn decode_op(reader: &mut Reader<'_>, segment: u32, next: &mut u64) -> Result<Op
         PUT_BLOCKS => {
             let core = CoreSlot(reader.u32("entry: core")?);
             let start = reader.u64("entry: first block")?;
-            let count = reader.count(8, "entry: blocks")?;
+            let count = reader.count(BLOCK_BYTES, "entry: blocks")?;
             let places = (0..count).map(|_| place(reader, segment, next)).collect::<Result<_, _>>()?;
             LogOp::PutBlocks { core, start, places }
         }
         DELETE_BLOCKS => LogOp::DeleteBlocks { core: CoreSlot(reader.u32("entry: core")?), range: range(reader)? },
         PUT_NODES => {
             let core = CoreSlot(reader.u32("entry: core")?);
-            let count = reader.count(48, "entry: nodes")?;
+            let count = reader.count(NODE_BYTES, "entry: nodes")?;
             let nodes = (0..count).map(|_| node(reader)).collect::<Result<_, _>>()?;
             LogOp::PutNodes { core, nodes }
         }
@@ -309,6 +327,13 @@ pub(in crate::store) const HEADER_BYTES: usize = 32;
 const MAGIC: u32 = 0x3245_5343;
 /// Set in a block's length where the log holds the block masked.
 const MASKED: u32 = 1 << 31;
+
+/// From this many bytes on blocks may be handed to the system where they are, instead of being copied behind the head.
+pub(super) const VECTORED_BYTES: usize = 32 << 10;
+/// Bytes of a node, of a block beside its own, and of an operation beside what it holds, at most.
+const NODE_BYTES: usize = 48;
+const BLOCK_BYTES: usize = 8;
+const OP_BYTES: usize = 32;
 
 const PUT_RECORD: u8 = 0;
 const DELETE_RECORD: u8 = 1;

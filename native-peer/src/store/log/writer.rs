@@ -98,7 +98,7 @@ impl LogWriter {
     fn write(&self, encoded: &mut Encoded) -> std::io::Result<()> {
         let offset = self.end.offset;
         let average = encoded.data_bytes.checked_div(len64(encoded.data.len())).unwrap_or_default();
-        if average >= VECTORED_BLOCK_BYTES && encoded.data_bytes >= VECTORED_BYTES {
+        if average >= VECTORED_BLOCK_BYTES && encoded.data_bytes >= len64(VECTORED_BYTES) {
             let blocks = encoded.data.iter().filter(|block| !block.is_empty()).map(|block| IoSlice::new(block));
             let mut parts: Vec<IoSlice<'_>> = std::iter::once(IoSlice::new(&encoded.head)).chain(blocks).collect();
             return self.tail.write_at(offset, &mut parts);
@@ -233,7 +233,5 @@ fn sync_names(disk: &dyn Disk) -> Result<(), Fault> {
 /// Half of what is asked for first.
 const LEAST_RESERVED_BYTES: u64 = 256 << 10;
 
-/// From this many bytes on, and this average size of a block, blocks are handed to the system where they are instead of
-/// being copied together.
-const VECTORED_BYTES: u64 = 32 << 10;
+/// Blocks of this average size on are handed to the system where they are, when they are [`VECTORED_BYTES`] together.
 const VECTORED_BLOCK_BYTES: u64 = 1 << 10;
