@@ -13,11 +13,15 @@ use bytes::Bytes;
 use corestore_core::corestore::{
     CommandError, CoreName, DownloadRange, Event, GetOptions, OpenCore, Outcome, SessionId,
 };
-use corestore_core::log::{Audit, AuditFault};
+use corestore_core::log::{Audit, AuditFault, PAGE_BYTES, PART_BYTES};
 use corestore_core::merkle::{Node, TreeIndex};
 use corestore_core::replication::{Message, Sync};
-use corestore_core::storage::{CoreSlot, Durability, StorageError, StorageOp, Store, WriteBatch, WriteOp};
+use corestore_core::storage::{
+    CoreSlot, Durability, RecordKey, ScanRecords, StorageError, StorageOp, StorageReply, Store, WriteBatch, WriteOp,
+    keys,
+};
 use corestore_core::time::Duration;
+use std::ops::Range;
 use virtual_link::puppet::Puppet;
 use virtual_link::{Host, World};
 
@@ -257,6 +261,42 @@ fn a_core_opened_for_a_peer_serves_and_asks_for_nothing() {
     host.pass(Duration::from_secs(1));
     puppet.pump(&mut host);
     assert_eq!(puppet.requests(), []);
+}
+
+#[test]
+fn a_bitfield_in_pages_of_an_earlier_store_is_read_and_carried_over() {
+    let mut host = Host::new(1);
+    let (session, info) = host.open(OpenCore::name("core-1"));
+    host.append(session, &[&b"block"[..]; 5000]);
+    for range in [10..20, 4990..4995] {
+        host.machine.clear(session, range);
+    }
+    host.drain();
+    let rows = |host: &mut Host, range: Range<RecordKey>| {
+        let scan = ScanRecords { start: range.start, end: range.end, limit: 100 };
+        let Ok(StorageReply::Scanned { rows, .. }) = host.store.execute(StorageOp::Scan(scan)) else { panic!() };
+        rows
+    };
+    let mut page = [0; PAGE_BYTES];
+    for (key, part) in rows(&mut host, keys::bitfield(CoreSlot(0))) {
+        let at = keys::part_of(&key).unwrap().0 as usize * PART_BYTES;
+        page[at..at + PART_BYTES].copy_from_slice(&part);
+        spoil(&mut host, WriteOp::DeleteRecord(key));
+    }
+    let mut key = keys::old_pages(CoreSlot(0)).start;
+    key.0.extend([0; 8]);
+    spoil(&mut host, WriteOp::PutRecord(key, Bytes::copy_from_slice(&page)));
+
+    let mut host = Host::with_store(1, host.store);
+    let (session, _) = host.open(OpenCore::key(info.key));
+    assert_eq!(host.machine.count(session, 0..5000), 4985);
+    host.machine.clear(session, 0..5);
+    host.drain();
+    assert_eq!(rows(&mut host, keys::old_pages(CoreSlot(0))), []);
+    let mut host = Host::with_store(1, host.store);
+    let (session, _) = host.open(OpenCore::key(info.key));
+    assert_eq!(host.machine.count(session, 0..5000), 4980);
+    assert!(host.machine.has(session, 9) && !host.machine.has(session, 10) && host.machine.has(session, 4999));
 }
 
 #[test]

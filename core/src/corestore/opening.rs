@@ -45,6 +45,8 @@ pub(super) struct Opening {
     waiting: Vec<Target>,
     stored: Option<(CoreEntry, Auth, StoredState)>,
     bitfield: Bitfield,
+    /// It is kept in the form of earlier stores.
+    old_pages: bool,
 }
 
 /// Who wants a core opened, and how it would be created.
@@ -248,23 +250,25 @@ impl Corestore {
         if whole {
             self.finish_opening(discovery_key);
         } else {
-            self.scan_parts(discovery_key, keys::parts(entry.slot).start, entry.slot);
+            self.scan_parts(discovery_key, keys::bitfield(entry.slot).start, entry.slot);
         }
     }
 
     fn scan_parts(&mut self, discovery_key: DiscoveryKey, start: RecordKey, slot: CoreSlot) {
-        let scan = ScanRecords { start, end: keys::parts(slot).end, limit: SCAN_LIMIT };
+        let scan = ScanRecords { start, end: keys::bitfield(slot).end, limit: SCAN_LIMIT };
         self.ask_store(StorageOp::Scan(scan), Pending::Parts { discovery_key });
     }
 
     pub(super) fn parts_read(&mut self, discovery_key: DiscoveryKey, rows: Vec<(RecordKey, Bytes)>, more: bool) {
         let Some(opening) = self.opening.get_mut(&discovery_key) else { return };
         for (key, bits) in &rows {
-            let (Some(part), Ok(bits)) = (keys::part_of(key), <&[u8; PART_BYTES]>::try_from(bits.as_ref())) else {
+            let Some((first, old)) = keys::part_of(key).filter(|_| bits.len().is_multiple_of(PART_BYTES)) else {
                 let what = format!("the bitfield of core {}", discovery_key);
                 return self.open_failed(discovery_key, &CommandError::Damaged(what));
             };
-            opening.bitfield.set_part(part, bits);
+            opening.old_pages |= old;
+            let parts = bits.as_chunks::<PART_BYTES>().0;
+            (first..).zip(parts).for_each(|(part, bits)| opening.bitfield.set_part(part, bits));
         }
         let last = rows.into_iter().next_back().filter(|_| more);
         if let (Some((mut next, _)), Some((entry, ..))) = (last, &opening.stored) {
@@ -278,11 +282,16 @@ impl Corestore {
     /// Everything of a stored core was read.
     fn finish_opening(&mut self, discovery_key: DiscoveryKey) {
         let Some(opening) = self.opening.get_mut(&discovery_key) else { return };
-        let bitfield = core::mem::take(&mut opening.bitfield);
+        let (bitfield, old_pages) = (core::mem::take(&mut opening.bitfield), opening.old_pages);
         let Some((entry, auth, state)) = opening.stored.take() else { return };
         let key = auth.key;
         match Hypercore::open(auth, state, bitfield) {
-            Ok(log) if *log.discovery_key() == discovery_key => self.opened(entry.slot, log),
+            Ok(mut log) if *log.discovery_key() == discovery_key => {
+                if old_pages {
+                    log.carry_over_pages();
+                }
+                self.opened(entry.slot, log);
+            }
             _ => {
                 let what = format!("the records of core {key} belong to another core");
                 self.open_failed(discovery_key, &CommandError::Damaged(what));

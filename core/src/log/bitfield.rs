@@ -15,6 +15,8 @@ pub const PAGE_BYTES: usize = 4096;
 pub const PART_BITS: u64 = 4096;
 /// Bytes per part.
 pub const PART_BYTES: usize = 512;
+/// Parts per page.
+const PARTS: u64 = PAGE_BITS / PART_BITS;
 
 /// A sparse set of block indexes. What is set from 0 on without a gap takes no room, however long it is; pages past that
 /// take as little as their runs of set bits allow.
@@ -144,6 +146,16 @@ impl Bitfield {
     pub fn part(&self, part: u64) -> Option<Box<[u8; PART_BYTES]>> {
         let mut bytes = Box::new([0; PART_BYTES]);
         self.add_to(bytes.as_mut_slice(), part.saturating_mul(PART_BITS)).then_some(bytes)
+    }
+
+    /// The parts in a range that hold bits past those from 0 on without a gap.
+    pub fn parts(&self, range: Range<u64>) -> impl Iterator<Item = u64> {
+        let pages = range.start / PARTS..range.end.div_ceil(PARTS).max(range.start / PARTS);
+        let parts = self.pages.range(pages).flat_map(|(page, bits)| {
+            let of_page = (0..PARTS).filter(|part| bits.any(part * PART_BITS..(part + 1) * PART_BITS));
+            of_page.map(move |part| page.saturating_mul(PARTS).saturating_add(part))
+        });
+        parts.filter(move |part| range.contains(part))
     }
 
     /// Adds the bits from `first` on, all of one page, to clear bytes; false when there are none.
@@ -332,6 +344,12 @@ mod tests {
             }
             slow.iter().rev().for_each(|index| { runs.set(*index, true); });
             prop_assert_eq!(&parts, &fast);
+            let first = slow.first().copied().filter(|first| *first > 0).unwrap_or(0);
+            let gap = fast.first_unset(0);
+            let past: BTreeSet<u64> = slow.iter().filter(|bit| **bit > gap).map(|bit| bit / PART_BITS).collect();
+            let (start, end) = (first / PART_BITS, 40);
+            let expected: Vec<u64> = past.range(start..end).copied().collect();
+            prop_assert_eq!(fast.parts(start..end).collect::<Vec<_>>(), expected);
             prop_assert_eq!(&runs, &fast);
             if let Some(last) = slow.last() {
                 runs.set(*last, false);

@@ -44,6 +44,8 @@ pub enum Change {
     },
     /// Drops parts of the bitfield.
     DeleteParts(Range<u64>),
+    /// Drops the pages that earlier stores kept the bitfield in.
+    DeleteOldPages,
 }
 
 /// The part of a core that changes with every commit, small enough to rewrite each time.

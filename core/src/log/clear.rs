@@ -25,10 +25,9 @@ impl Hypercore {
         self.staged.contiguous_length = self.staged.bitfield.first_unset(0).min(contiguous);
         let mut changes = Vec::from([Change::DeleteBlocks(range.clone())]);
         // Bits below the old contiguous length were in no part: those past the hole must be from now on.
-        let last = contiguous.max(range.end).saturating_sub(1) / PART_BITS;
-        let first = range.start / PART_BITS;
-        changes.push(Change::DeleteParts(first..last.saturating_add(1)));
-        self.part_changes(first..=last, &mut changes);
+        let parts = range.start / PART_BITS..contiguous.max(range.end).div_ceil(PART_BITS);
+        changes.push(Change::DeleteParts(parts.clone()));
+        self.part_changes(self.staged.bitfield.parts(parts), &mut changes);
         let applied = Applied { cleared: Some(range), ..Applied::default() };
         Ok(self.stage(changes, applied, true))
     }

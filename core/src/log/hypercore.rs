@@ -24,6 +24,8 @@ pub struct Hypercore {
     pub(super) staged: Tip,
     in_flight: VecDeque<InFlight>,
     next_commit: u64,
+    /// The store keeps the bitfield in the form of earlier ones.
+    old_pages: bool,
 }
 
 /// One side of the log: published or staged.
@@ -96,7 +98,13 @@ impl Hypercore {
             published: tip,
             in_flight: VecDeque::new(),
             next_commit: 0,
+            old_pages: false,
         })
+    }
+
+    /// The next commit brings the stored bitfield from the form of earlier stores into today's.
+    pub fn carry_over_pages(&mut self) {
+        self.old_pages = true;
     }
 
     /// Lets this core sign with `key_pair` from now on, and the commit that remembers it.
@@ -117,6 +125,7 @@ impl Hypercore {
             // Most cores of a store are at rest most of the time.
             self.in_flight = VecDeque::new();
         }
+        self.old_pages = false;
         self.published.replay(&stored.applied, stored.head);
         self.published.contiguous_length = stored.contiguous_length;
         Some(stored.applied)
@@ -134,6 +143,10 @@ impl Hypercore {
 
     /// Hands out a commit; `staged` already shows its result.
     pub(super) fn stage(&mut self, mut changes: Vec<Change>, applied: Applied, durable: bool) -> Commit {
+        if self.old_pages {
+            changes.push(Change::DeleteOldPages);
+            self.part_changes(self.staged.bitfield.parts(0..u64::MAX), &mut changes);
+        }
         changes.push(Change::PutState(self.staged.stored_state()));
         let id = CommitId(self.next_commit);
         self.next_commit = self.next_commit.saturating_add(1);

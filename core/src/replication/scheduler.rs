@@ -252,9 +252,7 @@ impl Replicator {
         }
         let valid = self.valid_length(view, peer);
         let Some(entry) = self.peers.get(&peer) else { return false };
-        let late = |id: u64| {
-            self.requests.get(id).is_some_and(|request| request.peer != peer && self.is_late(request))
-        };
+        let late = |id: u64| self.requests.get(id).is_some_and(|request| request.peer != peer && self.is_late(request));
         let hot = self.requests.blocks().find(|index| {
             let mut ids = self.requests.for_block(*index);
             let fresh = ids.all(late) && self.requests.for_block(*index).count() < self.config.hotswap_peers;

@@ -56,14 +56,25 @@ pub fn part(slot: CoreSlot, part: u64) -> RecordKey {
     of_core(slot, PART, &part.to_be_bytes())
 }
 
-/// All parts of a core's bitfield.
-pub fn parts(slot: CoreSlot) -> Range<RecordKey> {
-    of_core(slot, PART, &[])..of_core(slot, PART + 1, &[])
+/// A core's bitfield in the form of earlier stores: whole pages of 4096 bytes, each worth eight parts.
+pub fn old_pages(slot: CoreSlot) -> Range<RecordKey> {
+    of_core(slot, OLD_PAGE, &[])..of_core(slot, PART, &[])
 }
 
-/// The number of the part in a key made by [`part`].
-pub fn part_of(key: &RecordKey) -> Option<u64> {
-    key.0.last_chunk().map(|bytes| u64::from_be_bytes(*bytes))
+/// A core's whole bitfield: old pages, then parts.
+pub fn bitfield(slot: CoreSlot) -> Range<RecordKey> {
+    of_core(slot, OLD_PAGE, &[])..of_core(slot, PART + 1, &[])
+}
+
+/// The number of the first part in a row of [`bitfield`], and whether the row is an old page.
+pub fn part_of(key: &RecordKey) -> Option<(u64, bool)> {
+    let (front, number) = key.0.split_last_chunk()?;
+    let number = u64::from_be_bytes(*number);
+    match front.last()? {
+        &OLD_PAGE => Some((number.saturating_mul(8), true)),
+        &PART => Some((number, false)),
+        _ => None,
+    }
 }
 
 /// Everything of a core but its entry.
@@ -102,7 +113,8 @@ const CORE_RECORD: u8 = 16;
 
 const AUTH: u8 = 0;
 const STATE: u8 = 1;
-const PART: u8 = 2;
+const OLD_PAGE: u8 = 2;
+const PART: u8 = 3;
 const USER_DATA: u8 = 4;
 
 #[cfg(test)]
@@ -113,10 +125,10 @@ mod tests {
     fn keys_of_one_core_never_leave_its_range() {
         for number in [0, 1, u64::from(u32::MAX), u64::MAX] {
             let key = part(CoreSlot(7), number);
-            assert!(parts(CoreSlot(7)).contains(&key));
-            assert!(!parts(CoreSlot(8)).contains(&key));
-            assert!(!parts(CoreSlot(7)).contains(&auth(CoreSlot(7))));
-            assert_eq!(part_of(&key), Some(number));
+            assert!(bitfield(CoreSlot(7)).contains(&key) && !old_pages(CoreSlot(7)).contains(&key));
+            assert!(!bitfield(CoreSlot(8)).contains(&key));
+            assert!(!bitfield(CoreSlot(7)).contains(&auth(CoreSlot(7))));
+            assert_eq!(part_of(&key), Some((number, false)));
         }
         for slot in [0, 7, u32::MAX] {
             let all = records_of(CoreSlot(slot));

@@ -76,6 +76,7 @@ fn add_change(ops: &mut Vec<WriteOp>, core: CoreSlot, change: Change) {
         Change::DeleteParts(parts) => {
             ops.push(WriteOp::DeleteRecords(keys::part(core, parts.start)..keys::part(core, parts.end)));
         }
+        Change::DeleteOldPages => ops.push(WriteOp::DeleteRecords(keys::old_pages(core))),
     }
 }
 

@@ -70,12 +70,12 @@ impl StoredLog {
         let StorageReply::Read(reply) = self.read(ReadBatch { records, ..ReadBatch::default() }) else { panic!() };
         let auth = Auth::from_bytes(reply.records[0].as_ref().unwrap()).unwrap();
         let state = StoredState::from_bytes(reply.records[1].as_ref().unwrap()).unwrap();
-        let range = keys::parts(SLOT);
+        let range = keys::bitfield(SLOT);
         let scan = ScanRecords { start: range.start, end: range.end, limit: 10_000 };
         let Ok(StorageReply::Scanned { rows, .. }) = self.store.execute(StorageOp::Scan(scan)) else { panic!() };
         let mut bitfield = Bitfield::default();
         for (key, bytes) in rows {
-            bitfield.set_part(keys::part_of(&key).unwrap(), bytes.as_ref().try_into().unwrap());
+            bitfield.set_part(keys::part_of(&key).unwrap().0, bytes.as_ref().try_into().unwrap());
         }
         self.core = Hypercore::open(auth, state, bitfield).unwrap();
     }
