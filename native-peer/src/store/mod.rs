@@ -19,6 +19,7 @@ mod index;
 mod log;
 mod options;
 mod reading;
+mod repair;
 mod units;
 
 pub use backup::{Backup, BackupError, BackupFiles, backup};
@@ -26,4 +27,5 @@ pub use check::{CheckReport, DamagedPlace};
 pub use error::OpenError;
 pub(crate) use file_store::{Begun, Synced, Syncing};
 pub use file_store::{FileStore, StoreStats};
+pub use repair::{Repair, RepairOutcome, repair, repair_on};
 pub use options::{DurabilityLevel, StoreOptions};
