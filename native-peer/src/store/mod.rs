@@ -27,5 +27,5 @@ pub use check::{CheckReport, DamagedPlace};
 pub use error::OpenError;
 pub(crate) use file_store::{Begun, Synced, Syncing};
 pub use file_store::{FileStore, StoreStats};
-pub use repair::{Repair, RepairOutcome, repair, repair_on};
 pub use options::{DurabilityLevel, StoreOptions};
+pub use repair::{Repair, RepairOutcome, repair, repair_on};

@@ -65,7 +65,9 @@ pub enum RepairOutcome {
 pub fn repair(directory: &Path, options: &StoreOptions) -> Result<Repair, OpenError> {
     let options = StoreOptions { read_only: false, must_exist: true, ..options.clone() };
     let opened = Directory::open(directory, &options).map_err(|error| Fault::io("", error));
-    opened.and_then(|disk| repair_files(&(Arc::new(disk) as Arc<dyn Disk>), &options)).map_err(|fault| fault.into_open_error(directory))
+    opened
+        .and_then(|disk| repair_files(&(Arc::new(disk) as Arc<dyn Disk>), &options))
+        .map_err(|fault| fault.into_open_error(directory))
 }
 
 /// As [`repair`], for a store on another disk than the file system.

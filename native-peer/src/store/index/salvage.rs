@@ -43,7 +43,8 @@ pub(in crate::store) fn walk(
     while let Some(next) = todo.pop() {
         let page = pager.page(next.place).and_then(|page| {
             let expected = next.level.is_none_or(|level| level == page.level());
-            let whole = (0..page.len()).all(|at| page.entry(at).is_some() && (page.level() == 0 || page.child(at).is_some()));
+            let whole =
+                (0..page.len()).all(|at| page.entry(at).is_some() && (page.level() == 0 || page.child(at).is_some()));
             if expected && whole { Ok(page) } else { Err(unreadable(next.place)) }
         });
         let page = match page {
