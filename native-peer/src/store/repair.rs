@@ -23,8 +23,8 @@ use super::reading::Reading;
 use super::units::len64;
 use bytes::Bytes;
 use corestore_core::crypto::CoreKey;
-use corestore_core::encoding::Decode;
-use corestore_core::log::Auth;
+use corestore_core::encoding::{Decode, Encode};
+use corestore_core::log::{Auth, StoredState};
 use corestore_core::merkle::Node;
 use corestore_core::storage::records::CoreEntry;
 use corestore_core::storage::{CoreSlot, ReadBatch, ScanRecords, keys};
@@ -48,7 +48,7 @@ pub struct Repair {
 pub enum RepairOutcome {
     /// No page of the index is damaged; nothing was changed.
     Whole,
-    /// The index was made anew from the log: nothing is lost.
+    /// The index was made anew from the log, and where that has gaps from what is left of the index: nothing is lost.
     Restored,
     /// The index was made anew. Of these cores, none of which we sign, everything but the key was lost or dropped: they are
     /// empty, and fetch their blocks again from peers. Values kept beside them may be lost.
@@ -118,9 +118,9 @@ struct Tail {
 
 impl<'a> Rebuild<'a> {
     fn new(disk: &'a Arc<dyn Disk>, old: Checkpoint, options: &'a StoreOptions) -> Result<Self, Fault> {
-        let last = segment::list(disk.as_ref(), Kind::Tree)?.into_keys().next_back().unwrap_or_default();
-        // A segment of its own: behind a damaged page none would be found when the head is lost, too.
-        let number = last.max(old.tree_end.segment).saturating_add(1);
+        // A segment of its own: behind a damaged page none would be found when the head is lost, too. What an attempt
+        // before left there goes.
+        let number = old.tree_end.segment.saturating_add(1);
         segment::create(disk.as_ref(), Kind::Tree, number, 0)?;
         let end = TreeEnd { segment: number, offset: len64(segment::HEADER_BYTES) };
         let writer = TreeWriter::open(Arc::clone(disk), end, options.tree_segment_bytes)?;
@@ -195,7 +195,7 @@ impl<'a> Rebuild<'a> {
         }
         self.fold()?;
         self.publish()?;
-        Ok(RepairOutcome::GivenUp(given_up))
+        Ok(if given_up.is_empty() { RepairOutcome::Restored } else { RepairOutcome::GivenUp(given_up) })
     }
 
     /// Entries of the old tree replace what the tail of the log says: both are true, but a page in the tail may lack
@@ -284,11 +284,11 @@ fn covers_items<T: Item>(page: &LostPage, core: CoreSlot) -> bool {
     page.covers(&key(0), &key(u64::MAX))
 }
 
-/// Everything but who the core is.
+/// Leaves who the core is, and that it has no block.
 fn giving_up(core: CoreSlot) -> Vec<LogOp> {
     let all = 0..u64::MAX;
     vec![
-        LogOp::DeleteRecord(keys::state(core)),
+        LogOp::PutRecord(keys::state(core), Bytes::from(StoredState::default().to_bytes())),
         LogOp::DeleteRecords(keys::pages(core)),
         LogOp::DeleteNodes { core, range: all.clone() },
         LogOp::DeleteBlocks { core, range: all },

@@ -58,7 +58,7 @@ fn tell_repair(repair: &Repair, output: Output) -> Result<(), Failure> {
     }
     match &repair.outcome {
         RepairOutcome::Whole => told("whole", "no page of the index is damaged: nothing was repaired"),
-        RepairOutcome::Restored => told("restored", "the index was made anew from the log: nothing is lost"),
+        RepairOutcome::Restored => told("restored", "the index was made anew: nothing is lost"),
         RepairOutcome::GivenUp(cores) => {
             told("givenUp", "the index was made anew; some of it is not in the log any more")?;
             cores.iter().try_for_each(|key| core("givenUp", key, "given up: all its blocks come from peers again"))
