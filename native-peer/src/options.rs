@@ -55,6 +55,13 @@ impl Options {
         self
     }
 
+    /// Fails rather than make a store.
+    #[must_use]
+    pub fn must_exist(mut self) -> Self {
+        self.store.must_exist = true;
+        self
+    }
+
     pub(crate) fn config(&self) -> Config {
         let default = Config::default();
         Config {

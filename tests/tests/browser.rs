@@ -80,6 +80,11 @@ fn a_gateway_that_keeps_a_core_is_found_and_serves_it() {
 }
 
 #[test]
+fn a_gateway_keeps_encrypted_cores_for_pages_that_have_their_key() {
+    scenario("gateway-pins-encrypted");
+}
+
+#[test]
 fn a_page_reads_by_way_of_the_npm_relay() {
     scenario("npm-relay-reads");
 }

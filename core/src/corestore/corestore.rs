@@ -5,9 +5,8 @@ use super::config::Config;
 use super::connections::{Link, Peer};
 use super::cores::OpenedCore;
 use super::io::{CloseReason, CommandError, ConnectionId, Event, Input, Outcome, Output, RequestId, Role, SessionId};
-use super::opening::{Early, Opening, Startup};
+use super::opening::{Early, Opening, Startup, Target};
 use super::pending::Pending;
-use super::purging::Purging;
 use super::sessions::Session;
 use super::timers::{Timer, Timers};
 use super::waiting::Waiting;
@@ -32,7 +31,8 @@ pub struct Corestore {
     pub(super) early: Vec<Early>,
     pub(super) cores: BTreeMap<DiscoveryKey, Box<OpenedCore>>,
     pub(super) opening: BTreeMap<DiscoveryKey, Opening>,
-    pub(super) purging: BTreeMap<DiscoveryKey, Purging>,
+    /// Cores that leave, and who would open them again meanwhile.
+    pub(super) purging: BTreeMap<DiscoveryKey, Vec<Target>>,
     pub(super) sessions: BTreeMap<SessionId, Session>,
     pub(super) connections: BTreeMap<ConnectionId, Link>,
     pub(super) peers: BTreeMap<PeerId, Peer>,

@@ -6,13 +6,6 @@ use super::io::{CommandError, RequestId, SessionId};
 use super::opening::Target;
 use super::timers::Timer;
 use crate::crypto::DiscoveryKey;
-use alloc::vec::Vec;
-
-/// A core that leaves, and who would open it again meanwhile.
-#[derive(Debug, Default)]
-pub(super) struct Purging {
-    waiting: Vec<Target>,
-}
 
 impl Corestore {
     /// Removes a core from the store: blocks, nodes, keys, all. Changes made before are carried out first; every
@@ -52,15 +45,18 @@ impl Corestore {
         self.timers.clear(Timer::Core(id));
         match self.cores.remove(&id) {
             Some(core) => self.write_purge(core.slot, id, request),
-            None => self.resolve(request, Err(CommandError::NotFound)),
+            None => {
+                self.purge_over(id);
+                self.resolve(request, Err(CommandError::NotFound));
+            }
         }
     }
 
     /// Waits until the core is gone; gives the target back when it is not leaving.
     pub(super) fn wait_for_purge(&mut self, target: Target) -> Option<Target> {
         match self.purging.get_mut(&target.discovery_key) {
-            Some(purging) => {
-                purging.waiting.push(target);
+            Some(waiting) => {
+                waiting.push(target);
                 None
             }
             None => Some(target),
@@ -69,7 +65,7 @@ impl Corestore {
 
     /// The core is gone, or stays after all.
     pub(super) fn purge_over(&mut self, id: DiscoveryKey) {
-        let waiting = self.purging.remove(&id).unwrap_or_default().waiting;
+        let waiting = self.purging.remove(&id).unwrap_or_default();
         waiting.into_iter().for_each(|target| self.open_target(target));
     }
 }

@@ -6,9 +6,8 @@ use super::index::items::{Item, PlacedBlock, RECORD_KIND, decode_page, page_of_k
 use super::index::merge::Change;
 use super::index::page::PagePlace;
 use super::index::pager::Pager;
-use super::log::entry::{self, HEADER_BYTES, Header};
+use super::log::Entries;
 use super::log::segment::{self, Kind};
-use super::log::window::Window;
 use super::units::len64;
 use bytes::Bytes;
 use corestore_core::merkle::Node;
@@ -66,38 +65,11 @@ impl FileStore {
         let last = if nothing { end.segment.saturating_sub(1) } else { end.segment };
         let numbers = segment::list(self.disk.as_ref(), Kind::Log)?.into_keys();
         for number in numbers.take_while(|number| *number <= last) {
-            let name = Kind::Log.name(number);
-            let io = |error| Fault::read(&name, 0, error);
-            let mut window = Window::new(self.disk.open(&name).map_err(io)?).map_err(io)?;
-            let header = window.get(0, len64(segment::HEADER_BYTES)).map_err(io)?.unwrap_or_default();
-            if let Err(fault) = segment::check_header(header, Kind::Log, number) {
-                report.note(fault)?;
-                continue;
+            let end = if number == end.segment { end.offset } else { u64::MAX };
+            match Entries::open(self.disk.as_ref(), number) {
+                Ok(entries) => check_entries(entries.up_to(end), report)?,
+                Err(fault) => report.note(fault)?,
             }
-            self.check_entries(number, &mut window, report)?;
-        }
-        Ok(())
-    }
-
-    fn check_entries(&self, number: u32, window: &mut Window, report: &mut CheckReport) -> Result<(), Fault> {
-        let name = Kind::Log.name(number);
-        let io = |error| Fault::read(&name, 0, error);
-        let damaged = |offset| Fault::damaged(&name, offset, "an entry fails its checksum");
-        let log_end = self.log_end();
-        let end = if number == log_end.segment { log_end.offset } else { window.size() };
-        let mut offset = len64(segment::HEADER_BYTES);
-        while offset < end {
-            let header = window.get(offset, len64(HEADER_BYTES)).map_err(io)?.and_then(Header::from_bytes);
-            let Some(header) = header else { return report.note(damaged(offset)) };
-            let start = offset.saturating_add(len64(HEADER_BYTES));
-            let ops = window.get(start, u64::from(header.ops_bytes)).map_err(io)?;
-            let whole = ops
-                .is_some_and(|ops| crc32c::crc32c(ops) == header.ops_crc && entry::decode(ops, number, start).is_ok());
-            if !whole {
-                report.note(damaged(offset))?;
-            }
-            report.entries = report.entries.saturating_add(1);
-            offset = offset.saturating_add(header.size());
         }
         Ok(())
     }
@@ -163,6 +135,14 @@ impl FileStore {
     }
 }
 
+impl DamagedPlace {
+    /// The place that a fault names, if it is damage.
+    pub(super) fn of(fault: &Fault) -> Option<Self> {
+        let Fault::Damaged { file, offset, what } = fault else { return None };
+        Some(Self { file: file.clone(), offset: *offset, what: (*what).to_owned() })
+    }
+}
+
 impl CheckReport {
     /// True when nothing is damaged.
     pub fn is_whole(&self) -> bool {
@@ -170,13 +150,8 @@ impl CheckReport {
     }
 
     fn note(&mut self, fault: Fault) -> Result<(), Fault> {
-        match fault {
-            Fault::Damaged { file, offset, what } => {
-                self.damaged.push(DamagedPlace { file, offset, what: what.to_owned() });
-                Ok(())
-            }
-            other => Err(other),
-        }
+        self.damaged.push(DamagedPlace::of(&fault).ok_or(fault)?);
+        Ok(())
     }
 
     fn note_block(&mut self, fault: Fault, core: u32, index: u64) -> Result<(), Fault> {
@@ -185,6 +160,17 @@ impl CheckReport {
             place.what = format!("{}: block {index} of the core in slot {core}", place.what);
         }
         Ok(())
+    }
+}
+
+fn check_entries(mut entries: Entries, report: &mut CheckReport) -> Result<(), Fault> {
+    loop {
+        match entries.next_entry() {
+            Ok(None) => return Ok(()),
+            Ok(Some(_)) => {}
+            Err(fault) => report.note(fault)?,
+        }
+        report.entries = report.entries.saturating_add(1);
     }
 }
 

@@ -4,10 +4,8 @@
 use super::fault::Fault;
 use super::file_store::FileStore;
 use super::index::checkpoint::Sizes;
-use super::log::entry::{self, HEADER_BYTES, Header};
 use super::log::segment::{self, Kind};
-use super::log::window::Window;
-use super::log::{LogOp, Place};
+use super::log::{Entries, LogOp, Place};
 use super::units::len64;
 use corestore_core::storage::{CoreSlot, StorageError, WriteOp};
 use std::collections::BTreeSet;
@@ -15,16 +13,9 @@ use std::collections::BTreeSet;
 /// Which segment is being emptied, and how far.
 #[derive(Debug, Default)]
 pub(super) struct Compaction {
-    current: Option<Emptying>,
+    current: Option<Entries>,
     /// Segments that were emptied, or cannot be.
     done: BTreeSet<u32>,
-}
-
-#[derive(Debug)]
-struct Emptying {
-    segment: u32,
-    offset: u64,
-    window: Window,
 }
 
 impl FileStore {
@@ -43,10 +34,9 @@ impl FileStore {
                 && !self.compaction.done.contains(number)
         });
         let Some((number, _)) = wasteful.min_by_key(|(number, _)| live(number)) else { return };
-        let file = self.disk.open(&Kind::Log.name(*number));
-        if let Ok(window) = file.and_then(Window::new) {
-            let offset = len64(segment::HEADER_BYTES);
-            self.compaction.current = Some(Emptying { segment: *number, offset, window });
+        match Entries::open(self.disk.as_ref(), *number) {
+            Ok(entries) => self.compaction.current = Some(entries),
+            Err(_) => drop(self.compaction.done.insert(*number)),
         }
     }
 
@@ -55,9 +45,9 @@ impl FileStore {
         let Some(mut emptying) = self.compaction.current.take() else { return Ok(false) };
         let (mut moves, mut bytes, mut entries) = (Vec::new(), 0_u64, 0_u32);
         let mut more = true;
-        let from = emptying.offset;
+        let from = emptying.offset();
         while more && bytes < STEP_BYTES && entries < STEP_ENTRIES {
-            let Some(ops) = emptying.next_entry()? else {
+            let Some(ops) = next_ops(&mut emptying)? else {
                 more = false;
                 break;
             };
@@ -78,14 +68,14 @@ impl FileStore {
         let moved = if moves.is_empty() { Ok(()) } else { self.append(join_runs(moves)) };
         match moved {
             Ok(()) => {}
-            Err(StorageError::Full) => emptying.offset = from,
+            Err(StorageError::Full) => emptying.go_to(from),
             // `append` has noted why nothing can be written any more.
             Err(_) => return Ok(false),
         }
         if more || moved.is_err() {
             self.compaction.current = Some(emptying);
         } else {
-            self.compaction.done.insert(emptying.segment);
+            self.compaction.done.insert(emptying.segment());
         }
         moved.map(|()| more).map_err(|_| Fault::Full)
     }
@@ -103,20 +93,12 @@ impl FileStore {
     }
 }
 
-impl Emptying {
-    /// The operations of the next entry; `None` at the end, and where an entry is damaged: what follows stays.
-    fn next_entry(&mut self) -> Result<Option<Vec<LogOp>>, Fault> {
-        let (offset, segment) = (self.offset, self.segment);
-        let io = |error| Fault::read(&Kind::Log.name(segment), offset, error);
-        let header = self.window.get(offset, len64(HEADER_BYTES)).map_err(io)?.and_then(Header::from_bytes);
-        let Some(header) = header else { return Ok(None) };
-        let start = offset.saturating_add(len64(HEADER_BYTES));
-        let Some(bytes) = self.window.get(start, u64::from(header.ops_bytes)).map_err(io)? else { return Ok(None) };
-        if crc32c::crc32c(bytes) != header.ops_crc {
-            return Ok(None);
-        }
-        self.offset = offset.saturating_add(header.size());
-        Ok(entry::decode(bytes, segment, start.saturating_add(u64::from(header.ops_bytes))).ok())
+/// The operations of the next entry; `None` at the end, and where an entry is damaged: what follows stays.
+fn next_ops(entries: &mut Entries) -> Result<Option<Vec<LogOp>>, Fault> {
+    match entries.next_entry() {
+        Ok(entry) => Ok(entry.map(|entry| entry.ops)),
+        Err(Fault::Damaged { .. }) => Ok(None),
+        Err(fault) => Err(fault),
     }
 }
 

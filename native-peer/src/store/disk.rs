@@ -1,6 +1,8 @@
 //! The narrow seam to the disk: names, files, syncing. A test puts a disk of its own here that fills up, loses writes
 //! or stops at any step.
 
+use super::log::segment::Kind;
+use super::options::StoreOptions;
 use super::units::len64;
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
@@ -100,8 +102,12 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    /// Makes the directory where needed and takes its lock: alone to write, shared to read.
-    pub(super) fn open(path: &Path, read_only: bool) -> io::Result<Self> {
+    /// Makes the directory where needed and allowed, and takes its lock: alone to write, shared to read.
+    pub(super) fn open(path: &Path, options: &StoreOptions) -> io::Result<Self> {
+        let read_only = options.read_only;
+        if options.must_exist {
+            fs::metadata(path.join(Kind::Log.folder()))?;
+        }
         if read_only {
             if !fs::metadata(path)?.is_dir() {
                 return Err(io::ErrorKind::NotADirectory.into());
@@ -254,7 +260,7 @@ mod tests {
     #[test]
     fn what_is_read_anew_is_what_is_read_into_place() {
         let folder = tempfile::tempdir().unwrap();
-        let disk = Directory::open(folder.path(), false).unwrap();
+        let disk = Directory::open(folder.path(), &StoreOptions::default()).unwrap();
         let file = disk.create("log/1").unwrap();
         let bytes: Vec<u8> = (0..100_000).map(|at: u32| at.to_le_bytes()[0] ^ at.to_le_bytes()[1]).collect();
         file.write_at(0, &mut [IoSlice::new(&bytes)]).unwrap();

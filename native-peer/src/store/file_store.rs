@@ -78,12 +78,12 @@ impl Syncing {
 }
 
 impl FileStore {
-    /// Opens the store in `directory`, making it when there is none (unless read-only).
+    /// Opens the store in `directory`, making it when there is none (unless read-only, or it must exist).
     ///
     /// # Errors
     /// [`OpenError`] names what is wrong and what to do.
     pub fn open(directory: &Path, options: &StoreOptions) -> Result<Self, OpenError> {
-        let opened = Directory::open(directory, options.read_only).map_err(|error| Fault::io("", error));
+        let opened = Directory::open(directory, options).map_err(|error| Fault::io("", error));
         opened
             .and_then(|disk| Self::open_files(Arc::new(disk), options.clone()))
             .map_err(|fault| fault.into_open_error(directory))

@@ -19,6 +19,7 @@ mod index;
 mod log;
 mod options;
 mod reading;
+mod repair;
 mod units;
 
 pub use backup::{Backup, BackupError, BackupFiles, backup};
@@ -27,3 +28,4 @@ pub use error::OpenError;
 pub(crate) use file_store::{Begun, Synced, Syncing};
 pub use file_store::{FileStore, StoreStats};
 pub use options::{DurabilityLevel, StoreOptions};
+pub use repair::{Repair, RepairOutcome, repair, repair_on};

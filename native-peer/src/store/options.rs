@@ -8,6 +8,10 @@ pub struct StoreOptions {
     pub durability: DurabilityLevel,
     /// Opens without changing a byte; several readers may share a store, none beside a writer.
     pub read_only: bool,
+    /// Fails with [`OpenError::Missing`] rather than make a store; so does opening for reading only.
+    ///
+    /// [`OpenError::Missing`]: super::OpenError::Missing
+    pub must_exist: bool,
     /// Pages of the index kept in memory, in bytes.
     pub cache_bytes: usize,
     /// Changes gathered in memory before they go to the index, in bytes; up to four times as much while the disk is
@@ -37,6 +41,7 @@ impl Default for StoreOptions {
         Self {
             durability: DurabilityLevel::Process,
             read_only: false,
+            must_exist: false,
             cache_bytes: 16 << 20,
             dirty_bytes: 4 << 20,
             log_segment_bytes: 64 << 20,

@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::selection::{AtRest, look_into};
+use crate::selection::AtRest;
 use corestore_peer::OpenStoreError;
 use corestore_peer::store::{FileStore, StoreOptions, StoreStats};
 use serde_json::json;
@@ -17,8 +17,6 @@ pub(crate) struct ReclaimArguments {
 
 pub(crate) async fn run(arguments: ReclaimArguments) -> Result<ExitCode, Failure> {
     let AtRest { storage, json } = arguments.at_rest;
-    // What is not there is not made.
-    look_into(&storage).await?.close().await?;
     let reclaiming = tokio::task::spawn_blocking(move || reclaim(&storage));
     let (before, after) = reclaiming.await.map_err(|_| OpenStoreError::RuntimeEnded)??;
     let bytes = json!({ "event": "reclaim", "bytesBefore": before, "bytesAfter": after });
@@ -28,7 +26,9 @@ pub(crate) async fn run(arguments: ReclaimArguments) -> Result<ExitCode, Failure
 
 /// Bytes of the store's files before and after.
 fn reclaim(directory: &Path) -> Result<(u64, u64), Failure> {
-    let mut store = FileStore::open(directory, &StoreOptions::default()).map_err(OpenStoreError::Files)?;
+    let mut options = StoreOptions::default();
+    options.must_exist = true;
+    let mut store = FileStore::open(directory, &options).map_err(OpenStoreError::Files)?;
     let before = bytes(store.stats()?);
     store.reclaim()?;
     let after = bytes(store.stats()?);

@@ -66,8 +66,7 @@ pub(crate) async fn look_into(directory: &Path) -> Result<Corestore, Failure> {
 
 /// Opens a store that must be there already, to change it.
 pub(crate) async fn open_to_change(directory: &Path, options: Options) -> Result<Corestore, Failure> {
-    look_into(directory).await?.close().await?;
-    Ok(Corestore::open(directory, options).await?)
+    Ok(Corestore::open(directory, options.must_exist()).await?)
 }
 
 /// Opens the stored core people call `wanted`: a local name, a key or a discovery key.

@@ -1,26 +1,30 @@
-//! `corestore verify`: reads everything again and says where a store is damaged.
+//! `corestore verify`: reads everything again and says where a store is damaged; `--repair` repairs its index first.
 
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::selection::{AtRest, look_into};
-use corestore_peer::store::{CheckReport, FileStore, StoreOptions};
+use corestore_peer::store::{CheckReport, DamagedPlace, FileStore, Repair, RepairOutcome, StoreOptions, repair};
 use corestore_peer::{Audit, CoreKey, CoreOptions, Corestore, DiscoveryKey, OpenStoreError};
 use serde_json::json;
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct VerifyArguments {
+    /// Repair damaged pages of the index first: from the log, or, where it does not have it all any more, by giving up
+    /// cores of others, to be fetched again from peers. Cores of one's own are never given up.
+    #[arg(long)]
+    repair: bool,
     #[command(flatten)]
     at_rest: AtRest,
 }
 
 pub(crate) async fn run(arguments: VerifyArguments) -> Result<ExitCode, Failure> {
     let output = Output::new(arguments.at_rest.json);
-    let report = check(&arguments.at_rest).await?;
-    for place in &report.damaged {
-        let json = json!({ "event": "damaged", "file": place.file, "offset": place.offset, "what": place.what });
-        output.print(&json, || format!("{} is damaged at byte {}: {}", place.file, place.offset, place.what))?;
+    if arguments.repair {
+        tell_repair(&repair_index(&arguments.at_rest).await?, output)?;
     }
+    let report = check(&arguments.at_rest).await?;
+    report.damaged.iter().try_for_each(|place| tell_damage(place, output))?;
     let (cores, faults) = audit(&arguments.at_rest, output).await?;
     let CheckReport { blocks, block_bytes, nodes, records, .. } = report;
     let whole = report.is_whole() && faults == 0;
@@ -32,6 +36,46 @@ pub(crate) async fn run(arguments: VerifyArguments) -> Result<ExitCode, Failure>
         format!("{state}: {cores} cores, {blocks} blocks ({block_bytes} bytes), {nodes} nodes and {records} records were read")
     })?;
     Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn tell_damage(place: &DamagedPlace, output: Output) -> Result<(), Failure> {
+    let DamagedPlace { file, offset, what } = place;
+    let json = json!({ "event": "damaged", "file": file, "offset": offset, "what": what });
+    output.print(&json, || format!("{file} is damaged at byte {offset}: {what}"))
+}
+
+fn tell_repair(repair: &Repair, output: Output) -> Result<(), Failure> {
+    let pages = repair.damaged.len();
+    let told = |outcome: &str, human: &str| {
+        output.print(&json!({ "event": "repair", "outcome": outcome, "pages": pages }), || human.to_owned())
+    };
+    let core = |event: &str, key: &CoreKey, human: &str| {
+        output.print(&json!({ "event": event, "core": key.to_string() }), || format!("core {key}: {human}"))
+    };
+    if !matches!(repair.outcome, RepairOutcome::Refused(_)) {
+        // What was refused is damaged still, and is told by the check.
+        repair.damaged.iter().try_for_each(|place| tell_damage(place, output))?;
+    }
+    match &repair.outcome {
+        RepairOutcome::Whole => told("whole", "no page of the index is damaged: nothing was repaired"),
+        RepairOutcome::Restored => told("restored", "the index was made anew: nothing is lost"),
+        RepairOutcome::GivenUp(cores) => {
+            told("givenUp", "the index was made anew; some of it is not in the log any more")?;
+            cores.iter().try_for_each(|key| core("givenUp", key, "given up: all its blocks come from peers again"))
+        }
+        RepairOutcome::Refused(cores) => {
+            told("refused", "nothing was repaired: the log does not have all of it any more; restore a backup")?;
+            cores.iter().try_for_each(|key| core("refused", key, "this store may sign it, so that it is not given up"))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn repair_index(at_rest: &AtRest) -> Result<Repair, Failure> {
+    let directory = at_rest.storage.clone();
+    let repairing = tokio::task::spawn_blocking(move || repair(&directory, &StoreOptions::default()));
+    let repaired = repairing.await.map_err(|_| OpenStoreError::RuntimeEnded)?;
+    Ok(repaired.map_err(OpenStoreError::Files)?)
 }
 
 /// Every block against its hash, every hash against those below it, every signature. Gives the number of cores, and

@@ -169,20 +169,8 @@ impl Job {
         self.move_pages(&mut pager, &mut changes)?;
         let merge = Merge { pager: &mut pager, writer: &mut writer, usage: &mut usage, cuts: &cuts };
         let root = merge.run(self.base.root, &changes)?;
-        writer.sync()?;
-        let mut checkpoint = Checkpoint {
-            number: self.base.number.saturating_add(1),
-            log: self.log,
-            root,
-            usage,
-            tree_end: TreeEnd::default(),
-            place: None,
-        };
-        let place = writer.put(&checkpoint.to_bytes())?;
-        writer.sync()?;
-        checkpoint.tree_end = writer.end();
-        checkpoint.place = Some(place);
-        head::write(self.disk.as_ref(), checkpoint.number, place)?;
+        let number = self.base.number.saturating_add(1);
+        let checkpoint = Draft { number, log: self.log, root, usage }.publish(self.disk.as_ref(), writer)?;
         Ok((checkpoint, segment::list(self.disk.as_ref(), Kind::Log)?))
     }
 
@@ -216,6 +204,30 @@ impl Job {
             changes.sort_by(|(a, _), (b, _)| a.cmp(b));
         }
         Ok(())
+    }
+}
+
+/// A checkpoint whose pages are written.
+#[derive(Debug)]
+pub(in crate::store) struct Draft {
+    pub(in crate::store) number: u64,
+    pub(in crate::store) log: LogPosition,
+    pub(in crate::store) root: Root,
+    pub(in crate::store) usage: Usage,
+}
+
+impl Draft {
+    /// Makes it the newest: once its pages survive a power cut it is written itself, then the head.
+    pub(in crate::store) fn publish(self, disk: &dyn Disk, mut writer: TreeWriter) -> Result<Checkpoint, Fault> {
+        writer.sync()?;
+        let Self { number, log, root, usage } = self;
+        let mut checkpoint = Checkpoint { number, log, root, usage, tree_end: TreeEnd::default(), place: None };
+        let place = writer.put(&checkpoint.to_bytes())?;
+        writer.sync()?;
+        checkpoint.tree_end = writer.end();
+        checkpoint.place = Some(place);
+        head::write(disk, number, place)?;
+        Ok(checkpoint)
     }
 }
 

@@ -9,6 +9,7 @@ pub(super) mod page;
 pub(super) mod pager;
 mod range_set;
 pub(super) mod recent;
+pub(super) mod salvage;
 pub(super) mod scan;
 pub(super) mod tree;
 pub(super) mod usage;
