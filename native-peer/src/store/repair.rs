@@ -289,7 +289,7 @@ fn giving_up(core: CoreSlot) -> Vec<LogOp> {
     let all = 0..u64::MAX;
     vec![
         LogOp::PutRecord(keys::state(core), Bytes::from(StoredState::default().to_bytes())),
-        LogOp::DeleteRecords(keys::pages(core)),
+        LogOp::DeleteRecords(keys::bitfield(core)),
         LogOp::DeleteNodes { core, range: all.clone() },
         LogOp::DeleteBlocks { core, range: all },
     ]
