@@ -42,7 +42,8 @@ pub struct Corestore {
     /// Cores that look for a longer log.
     pub(super) looking: BTreeSet<DiscoveryKey>,
     pub(super) timers: Timers,
-    pub(super) pending: BTreeMap<OpId, Pending>,
+    /// In the order they were asked.
+    pub(super) pending: VecDeque<(OpId, Pending)>,
     pub(super) writes: Writes,
     pub(super) dirty_cores: BTreeSet<DiscoveryKey>,
     pub(super) dirty_connections: BTreeSet<ConnectionId>,
@@ -75,7 +76,7 @@ impl Corestore {
             finding_peers: 0,
             looking: BTreeSet::new(),
             timers: Timers::default(),
-            pending: BTreeMap::new(),
+            pending: VecDeque::new(),
             writes: Writes::default(),
             dirty_cores: BTreeSet::new(),
             dirty_connections: BTreeSet::new(),
@@ -160,7 +161,7 @@ impl Corestore {
     /// Issues a storage operation, remembering what its reply is for.
     pub(super) fn ask_store(&mut self, request: StorageOp, then: Pending) -> OpId {
         let op = OpId(self.next_id());
-        self.pending.insert(op, then);
+        self.pending.push_back((op, then));
         self.output(Output::Storage { op, request });
         op
     }

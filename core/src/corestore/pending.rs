@@ -52,7 +52,8 @@ pub(super) enum Pending {
 impl Corestore {
     /// Takes the store's answer to `op`; answers to unknown operations are ignored.
     pub(super) fn stored(&mut self, op: OpId, result: Result<StorageReply, StorageError>) {
-        let Some(pending) = self.pending.remove(&op) else { return };
+        let asked = self.pending.binary_search_by_key(&op, |(asked, _)| *asked);
+        let Some((_, pending)) = asked.ok().and_then(|at| self.pending.remove(at)) else { return };
         match (pending, result) {
             (Pending::StartUp, result) => self.started(result),
             (Pending::Write, result) => self.written(result.map(|_| ())),

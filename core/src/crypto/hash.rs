@@ -97,7 +97,7 @@ fn hash_large(blocks: &[Bytes], hashes: &mut Vec<Hash>) {
 
 /// The hash over two children; `size` is the bytes below both.
 pub fn parent_hash(size: u64, left: &Hash, right: &Hash) -> Hash {
-    blake2b(&[&PARENT, &size.to_le_bytes(), left.as_ref(), right.as_ref()])
+    hash_of(&params().hash(&parent_message(size, left, right)))
 }
 
 /// As [`parent_hash`] for many pairs of children, several at once where the processor can.

@@ -277,6 +277,7 @@ pub(super) fn verify_tree(
 
 fn climb(start: Node, queue: &mut Queue<'_>, nodes: &mut Vec<Node>) -> Result<Node, InvalidProof> {
     let mut top = start;
+    nodes.reserve(queue.nodes.len().saturating_mul(2).saturating_add(1));
     nodes.push(top);
     while !queue.is_empty() {
         let sibling = queue.shift(top.index.sibling())?;

@@ -113,6 +113,15 @@ impl Decode for Auth {
 }
 
 impl Encode for StoredState {
+    /// In room of its own size: it is written with every commit.
+    fn to_bytes(&self) -> Vec<u8> {
+        let roots = self.head.roots.nodes.len().saturating_mul(NODE_BYTES);
+        let room = STATE_BYTES.saturating_add(self.head.signature.len()).saturating_add(roots);
+        let mut writer = Writer::with_capacity(room);
+        self.encode(&mut writer);
+        writer.into_vec()
+    }
+
     fn encode(&self, writer: &mut Writer) {
         let roots = &self.head.roots;
         writer.u8(VERSION);
@@ -163,6 +172,9 @@ fn version(reader: &mut Reader<'_>, what: &'static str) -> Result<(), DecodeErro
 }
 
 const VERSION: u8 = 1;
+/// Bytes of a root, and of a state beside its roots and its signature, at most.
+const NODE_BYTES: usize = 50;
+const STATE_BYTES: usize = 56;
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ use corestore_core::merkle::{Node, TreeIndex};
 use corestore_core::storage::{CoreSlot, RecordKey};
 
 /// Names a page of one core's nodes or block places.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(in crate::store) struct PageId {
     pub(in crate::store) core: CoreSlot,
     pub(in crate::store) page: u64,

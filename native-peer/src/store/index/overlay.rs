@@ -8,7 +8,7 @@ use crate::store::units::len64;
 use bytes::Bytes;
 use corestore_core::merkle::Node;
 use corestore_core::storage::{CoreSlot, RecordKey, WriteOp};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 /// Records and pages that changed; everything in a cut range is gone from below.
@@ -35,16 +35,17 @@ pub(in crate::store) enum Known<T> {
     Unknown,
 }
 
-/// Whole pages, each complete: it holds also what did not change.
+/// Whole pages, each complete: it holds also what did not change. They are in no order, since most changes of a large core
+/// touch pages far apart, and each look into an ordered map would wait for memory several times.
 #[derive(Debug)]
 pub(in crate::store) struct Pages<T> {
-    pages: BTreeMap<PageId, Vec<T>>,
+    pages: HashMap<PageId, Vec<T>>,
     cut: RangeSet<PageId>,
 }
 
 impl<T> Default for Pages<T> {
     fn default() -> Self {
-        Self { pages: BTreeMap::new(), cut: RangeSet::default() }
+        Self { pages: HashMap::new(), cut: RangeSet::default() }
     }
 }
 
@@ -111,9 +112,7 @@ impl<T: Item> Pages<T> {
     fn delete(&mut self, core: CoreSlot, range: &Range<u64>) {
         let whole = whole_pages(core, range);
         if whole.start < whole.end {
-            let mut kept = self.pages.split_off(&whole.start);
-            let mut after = kept.split_off(&whole.end);
-            self.pages.append(&mut after);
+            self.drop_pages(&whole);
             self.cut.insert(whole);
         }
         for id in edge_pages(core, range) {
@@ -123,8 +122,20 @@ impl<T: Item> Pages<T> {
         }
     }
 
+    /// Drops the pages of a range of one core; looks at no more of them than there are.
+    fn drop_pages(&mut self, whole: &Range<PageId>) {
+        let PageId { core, page: start } = whole.start;
+        if whole.end.page.saturating_sub(start) <= len64(self.pages.len()) {
+            (start..whole.end.page).for_each(|page| drop(self.pages.remove(&PageId { core, page })));
+        } else {
+            self.pages.retain(|id, _| !whole.contains(id));
+        }
+    }
+
     fn changes(&self, changes: &mut Vec<(Bytes, Change)>, cuts: &mut Vec<(Bytes, Bytes)>) {
-        changes.extend(self.pages.iter().map(|(id, items)| {
+        let mut pages: Vec<(&PageId, &Vec<T>)> = self.pages.iter().collect();
+        pages.sort_unstable_by_key(|(id, _)| **id);
+        changes.extend(pages.into_iter().map(|(id, items)| {
             let change = if items.is_empty() { Change::Delete } else { Change::Put(encode_page(items)) };
             (shared_key::<T>(*id), change)
         }));

@@ -78,6 +78,18 @@ impl Page {
         Err(low)
     }
 
+    /// As [`Page::search`], looking at entry `guess` first.
+    pub(in crate::store) fn search_near(&self, key: &[u8], guess: usize) -> Result<usize, usize> {
+        if self.key(guess).is_some_and(|found| found == key) { Ok(guess) } else { self.search(key) }
+    }
+
+    /// Where `key` probably lies in child `at`: most pages of a core have neighbours' numbers at the ends of their keys.
+    pub(in crate::store) fn guess_in_child(&self, at: usize, key: &[u8]) -> usize {
+        let number = |key: &[u8]| key.last_chunk().map(|bytes| u64::from_be_bytes(*bytes));
+        let distance = self.key(at).and_then(number).zip(number(key)).and_then(|(first, key)| key.checked_sub(first));
+        distance.map_or(0, to_usize)
+    }
+
     /// The child that holds `key` if any does; keys before the first child's belong to the first.
     pub(in crate::store) fn child_for(&self, key: &[u8]) -> usize {
         self.search(key).unwrap_or_else(|at| at.saturating_sub(1))
@@ -179,6 +191,8 @@ mod tests {
         for (at, (key, value)) in entries.iter().enumerate() {
             assert_eq!(page.entry(at), Some((&key[..], &value[..])));
             assert_eq!(page.search(key), Ok(at));
+            assert!((0..52).all(|guess| page.search_near(key, guess) == Ok(at)));
+            assert!((0..52).all(|guess| page.search_near(&[key[0] + 1], guess) == Err(at + 1)));
             assert_eq!(page.search(&[key[0] + 1]), Err(at + 1));
             assert_eq!(page.child_for(&[key[0] + 1]), at);
         }

@@ -1,6 +1,7 @@
 //! Pages of the tree, read from their segments and kept in memory while they are in use.
 
 use super::page::{FRAME_BYTES, Page, PagePlace};
+use super::tree::unreadable;
 use crate::store::disk::Disk;
 use crate::store::fault::Fault;
 use crate::store::log::segment::{Kind, Segments};
@@ -30,23 +31,34 @@ impl Pager {
     }
 
     pub(in crate::store) fn page(&mut self, place: PagePlace) -> Result<Page, Fault> {
+        self.look(place).cloned()
+    }
+
+    /// As [`Pager::page`], without a handle of its own.
+    pub(in crate::store) fn look(&mut self, place: PagePlace) -> Result<&Page, Fault> {
         let key = (place.segment, place.offset);
-        if let Some(page) = self.cache.get(&key) {
-            return Ok(page.clone());
+        if !self.cache.contains(&key) {
+            let page = self.uncached(place)?;
+            self.make_room(cost(&page));
+            self.cache.put(key, page);
         }
-        let page = self.uncached(place)?;
-        self.cached_bytes = self.cached_bytes.saturating_add(cost(&page));
-        self.cache.put(key, page.clone());
+        // Noting each use costs more than finding the page; while there is room nothing is dropped by it.
+        let roomy = self.cached_bytes < self.cache_bytes / 2;
+        let page = if roomy { self.cache.peek(&key) } else { self.cache.get(&key) };
+        page.ok_or_else(|| unreadable(place))
+    }
+
+    /// Drops the pages that were not used for longest until `more` bytes fit; a page that alone is too much stays.
+    fn make_room(&mut self, more: usize) {
+        self.cached_bytes = self.cached_bytes.saturating_add(more);
         while self.cached_bytes > self.cache_bytes {
             let Some((_, old)) = self.cache.pop_lru() else { break };
             self.cached_bytes = self.cached_bytes.saturating_sub(cost(&old));
         }
-        Ok(page)
     }
 
     fn uncached(&mut self, place: PagePlace) -> Result<Page, Fault> {
-        let name = Kind::Tree.name(place.segment);
-        Page::parse(self.payload(place)?).ok_or_else(|| Fault::damaged(&name, place.offset, "a page cannot be read"))
+        Page::parse(self.payload(place)?).ok_or_else(|| unreadable(place))
     }
 
     /// The checked bytes at a place.

@@ -12,14 +12,20 @@ pub(in crate::store) type Root = Option<PagePlace>;
 /// The value of a key.
 pub(in crate::store) fn get(pager: &mut Pager, root: Root, key: &[u8]) -> Result<Option<Bytes>, Fault> {
     let Some(mut place) = root else { return Ok(None) };
-    let mut page = pager.page(place)?;
-    while page.level() > 0 {
+    let (mut above, mut guess) = (None, 0);
+    loop {
+        let page = pager.look(place)?;
+        if above.is_some_and(|above| page.level().checked_add(1) != Some(above)) {
+            return Err(unreadable(place));
+        }
+        if page.level() == 0 {
+            let found = page.search_near(key, guess).ok();
+            return found.map(|at| page.shared_value(at).ok_or_else(|| unreadable(place))).transpose();
+        }
         let at = page.child_for(key);
-        (place, page) = child(pager, place, &page, at)?;
-    }
-    match page.search(key) {
-        Ok(at) => page.shared_value(at).map(Some).ok_or_else(|| unreadable(place)),
-        Err(_) => Ok(None),
+        guess = page.guess_in_child(at, key);
+        above = Some(page.level());
+        place = page.child(at).ok_or_else(|| unreadable(place))?;
     }
 }
 

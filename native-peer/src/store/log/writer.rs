@@ -1,6 +1,6 @@
 //! The end of the log, where entries are added.
 
-use super::entry::{self, Encoded, LogOp};
+use super::entry::{self, Encoded, LogOp, VECTORED_BYTES};
 use super::segment::{self, HEADER_BYTES, Kind};
 use crate::store::disk::{Disk, DiskFile};
 use crate::store::fault::Fault;
