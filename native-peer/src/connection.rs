@@ -4,10 +4,14 @@ use crate::machine::Machine;
 use bytes::{Buf, Bytes, BytesMut};
 use corestore_core::corestore::{CloseReason, ConnectionId, Input};
 use std::collections::VecDeque;
+use std::fmt;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::sync::{Notify, watch};
 
 /// A running connection. Dropping it changes nothing: a connection lasts until either side or the store closes it.
@@ -60,16 +64,18 @@ where
 {
     let (sender, ended) = watch::channel(None);
     let carried = Arc::clone(machine);
+    let (reader, writer) = tokio::io::split(stream);
+    let outgoing = Writing::start(outgoing, writer);
     tokio::spawn(async move {
-        let (reader, writer) = tokio::io::split(stream);
         let result = tokio::select! {
             // What is ready goes out before more is read: the other side works on it meanwhile.
             biased;
-            result = write(&carried, id, &outgoing, writer) => result,
-            result = read(&carried, id, &outgoing, reader) => result,
+            result = write(&carried, id, &outgoing.0) => result,
+            result = read(&carried, id, &outgoing.0, reader) => result,
         };
-        let reason = outgoing.reason().unwrap_or(CloseReason::Remote);
+        let reason = outgoing.0.reason().unwrap_or(CloseReason::Remote);
         let why = result.err().unwrap_or(Ended::Closed(reason));
+        drop(outgoing);
         carried.disconnect(id);
         sender.send_replace(Some(why));
     });
@@ -96,15 +102,20 @@ where
             return Ok(());
         }
         room = next_room(room, offered, read);
+        outgoing.heard();
         let bytes = buffer.split().freeze();
-        machine.input(Input::Received { connection: id, bytes });
+        if machine.received(id, bytes) {
+            // Whoever waited here has it before the peer hears that we have it.
+            tokio::task::yield_now().await;
+        }
+        if outgoing.has_work() {
+            outgoing.wake();
+            // Lets the writer have its turn, however much there is to read.
+            tokio::task::yield_now().await;
+        }
         if outgoing.reason().is_some() {
             // Over: the writer sends what is left and ends the connection.
             std::future::pending::<()>().await;
-        }
-        if outgoing.backlog() > 0 {
-            // Lets the writer have its turn, however much there is to read.
-            tokio::task::yield_now().await;
         }
     }
 }
@@ -121,48 +132,38 @@ fn next_room(room: usize, offered: usize, read: usize) -> usize {
     }
 }
 
-async fn write<W>(machine: &Machine, id: ConnectionId, outgoing: &Outgoing, mut writer: W) -> Result<(), Ended>
-where
-    W: AsyncWrite + Unpin,
-{
-    let mut unreported = 0_usize;
+async fn write(machine: &Machine, id: ConnectionId, outgoing: &Outgoing) -> Result<(), Ended> {
     loop {
-        let mut batch = outgoing.take();
-        if batch.is_empty() {
-            writer.flush().await.map_err(io_error)?;
-            if outgoing.reason().is_some() {
-                let _ = tokio::time::timeout(LINGER, writer.shutdown()).await;
+        report(machine, id, outgoing);
+        let Some(mut batch) = outgoing.take() else {
+            poll_fn(|context| outgoing.poll(context, |writer, context| writer.poll_flush(context))).await?;
+            if outgoing.is_over() {
+                let shutdown =
+                    poll_fn(|context| outgoing.poll(context, |writer, context| writer.poll_shutdown(context)));
+                let _ = tokio::time::timeout(LINGER, shutdown).await;
                 return Ok(());
             }
             outgoing.wake.notified().await;
             continue;
-        }
-        if !writer.is_write_vectored() {
-            batch = VecDeque::from([joined(batch)]);
-        }
+        };
         while !batch.is_empty() {
-            let written = write_some(&mut writer, &batch).await?;
+            let some = poll_fn(|context| outgoing.poll_write(context, &batch));
+            let written = tokio::time::timeout(STALL, some).await.map_err(|_| Ended::Stalled)??;
             advance(&mut batch, written);
-            let backlog = outgoing.written(written);
-            unreported = unreported.saturating_add(written);
-            if unreported >= REPORT_EVERY {
-                unreported = 0;
-                machine.input(Input::Writable { connection: id, backlog });
-            }
+            outgoing.written(written);
+            report(machine, id, outgoing);
         }
+        outgoing.put_back(batch);
     }
 }
 
-async fn write_some<W: AsyncWrite + Unpin>(writer: &mut W, batch: &VecDeque<Bytes>) -> Result<usize, Ended> {
-    let slices: Vec<IoSlice<'_>> = batch.iter().take(MAX_SLICES).map(|frame| IoSlice::new(frame)).collect();
-    match tokio::time::timeout(STALL, writer.write_vectored(&slices)).await {
-        Err(_) => Err(Ended::Stalled),
-        Ok(Ok(0)) => Err(io_error(io::ErrorKind::WriteZero.into())),
-        Ok(result) => result.map_err(io_error),
+fn report(machine: &Machine, id: ConnectionId, outgoing: &Outgoing) {
+    if let Some(backlog) = outgoing.to_report() {
+        machine.input(Input::Writable { connection: id, backlog });
     }
 }
 
-fn joined(frames: VecDeque<Bytes>) -> Bytes {
+fn joined(frames: &VecDeque<Bytes>) -> Bytes {
     let mut all = BytesMut::with_capacity(frames.iter().map(Bytes::len).sum());
     frames.iter().for_each(|frame| all.extend_from_slice(frame));
     all.freeze()
@@ -194,10 +195,11 @@ fn describe(reason: &CloseReason) -> String {
     }
 }
 
-/// What waits to be written to one connection.
+/// What waits to be written to one connection, and where to. The connection's task writes it, or whoever caused it.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
     queue: Mutex<Queue>,
+    writer: Mutex<Writer>,
     wake: Notify,
     drained: Notify,
 }
@@ -205,9 +207,41 @@ pub(crate) struct Outgoing {
 #[derive(Debug, Default)]
 struct Queue {
     frames: VecDeque<Bytes>,
-    /// Bytes not yet written, those taken by the writer included.
+    /// Bytes not yet written, those taken by a writer included.
     backlog: usize,
+    /// Bytes written since the machine heard of the backlog.
+    unreported: usize,
+    /// Somebody is writing what he took: whatever else there is comes after that.
+    taken: bool,
+    /// The peer said something since something was written outside the task.
+    heard: bool,
     reason: Option<CloseReason>,
+}
+
+/// The stream's writing half, from the task's start to its end.
+#[derive(Default)]
+struct Writer(Option<Pin<Box<dyn AsyncWrite + Send>>>);
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Writer").field(&self.0.is_some()).finish()
+    }
+}
+
+/// The stream is written to while this lives.
+struct Writing(Arc<Outgoing>);
+
+impl Writing {
+    fn start(outgoing: Arc<Outgoing>, writer: impl AsyncWrite + Send + 'static) -> Self {
+        outgoing.writer().0 = Some(Box::pin(writer));
+        Self(outgoing)
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.0.writer().0 = None;
+    }
 }
 
 impl Outgoing {
@@ -224,8 +258,54 @@ impl Outgoing {
         self.lock().reason.get_or_insert(reason);
     }
 
+    /// Makes the task write.
     pub(crate) fn wake(&self) {
         self.wake.notify_one();
+    }
+
+    /// Writes what waits where we are, which saves waking the task; what the stream does not take at once is left to
+    /// it. Once until the peer speaks again: who causes one message after another has the task gather them.
+    pub(crate) fn write_here(&self) {
+        let heard = std::mem::take(&mut self.lock().heard);
+        if !heard || !self.write_some() {
+            self.wake();
+        }
+    }
+
+    /// False when something is left for the task to do, telling of an error included.
+    fn write_some(&self) -> bool {
+        let Some(mut batch) = self.take() else { return false };
+        let mut context = Context::from_waker(Waker::noop());
+        while let (false, Poll::Ready(Ok(written))) = (batch.is_empty(), self.poll_write(&mut context, &batch)) {
+            advance(&mut batch, written);
+            self.written(written);
+        }
+        let whole = batch.is_empty();
+        self.put_back(batch);
+        let flushed = self.poll(&mut context, |writer, context| writer.poll_flush(context));
+        whole && matches!(flushed, Poll::Ready(Ok(()))) && !self.has_work() && self.lock().unreported < REPORT_EVERY
+    }
+
+    fn poll<T>(
+        &self,
+        context: &mut Context<'_>,
+        poll: impl FnOnce(Pin<&mut (dyn AsyncWrite + Send)>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<Result<T, Ended>> {
+        match &mut self.writer().0 {
+            Some(writer) => poll(writer.as_mut(), context).map_err(io_error),
+            None => Poll::Ready(Err(io_error(io::ErrorKind::NotConnected.into()))),
+        }
+    }
+
+    fn poll_write(&self, context: &mut Context<'_>, batch: &VecDeque<Bytes>) -> Poll<Result<usize, Ended>> {
+        let written = self.poll(context, |writer, context| {
+            let slices: Vec<IoSlice<'_>> = batch.iter().take(MAX_SLICES).map(|frame| IoSlice::new(frame)).collect();
+            writer.poll_write_vectored(context, &slices)
+        });
+        match written {
+            Poll::Ready(Ok(0)) => Poll::Ready(Err(io_error(io::ErrorKind::WriteZero.into()))),
+            other => other,
+        }
     }
 
     fn backlog(&self) -> usize {
@@ -236,9 +316,31 @@ impl Outgoing {
         self.lock().reason.clone()
     }
 
-    /// Frames to write next, up to about [`WRITE_BATCH`] bytes.
-    fn take(&self) -> VecDeque<Bytes> {
+    /// True when the task has something to do.
+    fn has_work(&self) -> bool {
+        let queue = self.lock();
+        !queue.frames.is_empty() || queue.reason.is_some()
+    }
+
+    /// True when nothing more will be written.
+    fn is_over(&self) -> bool {
+        let queue = self.lock();
+        queue.reason.is_some() && queue.frames.is_empty() && !queue.taken
+    }
+
+    /// The peer said something.
+    fn heard(&self) {
+        self.lock().heard = true;
+    }
+
+    /// Frames to write next, up to about [`WRITE_BATCH`] bytes; they are to be put back, as far as they are not
+    /// written. `None` when there are none, or others were not put back yet.
+    fn take(&self) -> Option<VecDeque<Bytes>> {
         let mut queue = self.lock();
+        if queue.taken || queue.frames.is_empty() {
+            return None;
+        }
+        queue.taken = true;
         let (mut count, mut bytes) = (0_usize, 0_usize);
         for frame in &queue.frames {
             if bytes >= WRITE_BATCH {
@@ -247,18 +349,41 @@ impl Outgoing {
             bytes = bytes.saturating_add(frame.len());
             count = count.saturating_add(1);
         }
-        queue.frames.drain(..count).collect()
+        let batch: VecDeque<Bytes> = queue.frames.drain(..count).collect();
+        drop(queue);
+        let together = batch.len() == 1 || self.writer().0.as_ref().is_some_and(|writer| writer.is_write_vectored());
+        Some(if together { batch } else { VecDeque::from([joined(&batch)]) })
     }
 
-    fn written(&self, bytes: usize) -> usize {
+    fn put_back(&self, batch: VecDeque<Bytes>) {
+        let mut queue = self.lock();
+        queue.taken = false;
+        batch.into_iter().rev().for_each(|frame| queue.frames.push_front(frame));
+    }
+
+    fn written(&self, bytes: usize) {
         let mut queue = self.lock();
         queue.backlog = queue.backlog.saturating_sub(bytes);
+        queue.unreported = queue.unreported.saturating_add(bytes);
         self.drained.notify_one();
-        queue.backlog
+    }
+
+    /// The backlog, when the machine should hear of it.
+    fn to_report(&self) -> Option<usize> {
+        let mut queue = self.lock();
+        if queue.unreported < REPORT_EVERY {
+            return None;
+        }
+        queue.unreported = 0;
+        Some(queue.backlog)
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -8,6 +8,7 @@ use crate::events::{CoreEvent, StoreEvent, Told, translate};
 use crate::request::{Answer, Failure, Request};
 use crate::store::{Begun, Synced};
 use crate::subscription::{Publisher, Subscription};
+use bytes::Bytes;
 use corestore_core::corestore::{
     Config, ConnectionId, Corestore as Sans, Event, Input, Output, RequestId, Role, SessionId,
 };
@@ -41,6 +42,8 @@ struct State {
     answered: Vec<(RequestId, Answer)>,
     connections: HashMap<ConnectionId, Arc<Outgoing>>,
     touched: Vec<ConnectionId>,
+    /// Somebody here was answered, or told of an event, since this was last looked at.
+    told: bool,
     cores: HashMap<DiscoveryKey, Publisher<CoreEvent>>,
     events: Publisher<StoreEvent>,
     deadline: Option<Instant>,
@@ -73,6 +76,7 @@ impl Machine {
             answered: Vec::new(),
             connections: HashMap::new(),
             touched: Vec::new(),
+            told: false,
             cores: HashMap::new(),
             events: Publisher::default(),
             deadline: None,
@@ -114,15 +118,20 @@ impl Machine {
         }
         state.machine.set_now(now);
         let id = command(&mut state.machine);
-        self.finish(&mut state, now);
+        let touched = self.settle(&mut state, now);
         let found = state.answered.iter().position(|(request, _)| *request == id);
         let answer = found.map(|at| state.answered.swap_remove(at).1);
         state.answered.clear();
         match answer {
-            Some(answer) => Request::answered(answer),
+            Some(answer) => {
+                drop(state);
+                touched.iter().for_each(|outgoing| outgoing.write_here());
+                Request::answered(answer)
+            }
             None => {
                 let (sender, receiver) = oneshot::channel();
                 state.waiters.insert(id, sender);
+                touched.iter().for_each(|outgoing| outgoing.wake());
                 Request::waiting(Arc::clone(self), id, receiver)
             }
         }
@@ -154,6 +163,25 @@ impl Machine {
     /// Reads something that needs no command.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&Sans) -> T) -> T {
         look(&self.lock().machine)
+    }
+
+    /// Gives bytes that a connection's task read. That task is not told what there is to write to its connection: it
+    /// looks by itself. True when somebody here was answered, or told of an event.
+    pub(crate) fn received(&self, connection: ConnectionId, bytes: Bytes) -> bool {
+        let now = self.now();
+        let mut state = self.lock();
+        if state.store.is_none() {
+            return false;
+        }
+        state.told = false;
+        state.machine.set_now(now);
+        state.machine.handle_input(now, Input::Received { connection, bytes });
+        state.drain(now);
+        state.touched.retain(|touched| *touched != connection);
+        state.touched().iter().for_each(|outgoing| outgoing.wake());
+        self.arm(&mut state);
+        state.answered.clear();
+        state.told
     }
 
     /// Gives a fact.
@@ -244,13 +272,26 @@ impl Machine {
         if state.deadline.is_some_and(|at| at <= now) {
             state.machine.handle_input(now, Input::Deadline);
             state.drain(now);
+            state.touched().iter().for_each(|outgoing| outgoing.wake());
         }
         state.armed = state.deadline;
         Some(state.armed.map(|at| self.epoch + std::time::Duration::from_micros(at.as_micros())))
     }
 
+    /// Carries out everything; the tasks of connections write what there is to write.
     fn finish(&self, state: &mut State, now: Instant) {
+        self.settle(state, now).iter().for_each(|outgoing| outgoing.wake());
+    }
+
+    /// Carries out everything; gives the connections that have something to write.
+    fn settle(&self, state: &mut State, now: Instant) -> Vec<Arc<Outgoing>> {
         state.drain(now);
+        self.arm(state);
+        state.touched()
+    }
+
+    /// Makes the timer sleep no longer than to the machine's deadline.
+    fn arm(&self, state: &mut State) {
         let earlier = match (state.deadline, state.armed) {
             (Some(deadline), Some(armed)) => deadline < armed,
             (Some(_), None) => true,
@@ -313,11 +354,12 @@ impl State {
                 }
             }
         }
-        for connection in self.touched.drain(..) {
-            if let Some(outgoing) = self.connections.get(&connection) {
-                outgoing.wake();
-            }
-        }
+    }
+
+    /// The connections that have something to write since this was last called.
+    fn touched(&mut self) -> Vec<Arc<Outgoing>> {
+        self.touched.dedup();
+        self.touched.drain(..).filter_map(|connection| self.connections.get(&connection).cloned()).collect()
     }
 
     /// `None` when the committer answers later.
@@ -344,7 +386,10 @@ impl State {
         let answer = result.map_err(Failure::Command);
         match self.waiters.remove(&request) {
             // A caller that is just giving up hears nothing, as it asked.
-            Some(waiter) => drop(waiter.send(answer)),
+            Some(waiter) => {
+                self.told = true;
+                drop(waiter.send(answer));
+            }
             None => self.answered.push((request, answer)),
         }
     }
@@ -354,6 +399,7 @@ impl State {
             Told::Core(core, event) => {
                 if let Some(publisher) = self.cores.get_mut(&core) {
                     publisher.publish(&event);
+                    self.told |= !publisher.is_idle();
                 }
             }
             Told::Store(event) => {

@@ -267,9 +267,18 @@ fn committed(applied: &Applied, old_length: u64, from: Option<PeerId>) -> Commit
         old_length,
         grew_from: applied.grew_from,
         added: applied.added.iter().map(|(start, blocks)| *start..end(*start, blocks)).collect(),
+        newest: newest(applied),
         cleared: applied.cleared.clone(),
         manifest: applied.manifest,
         frozen: applied.frozen,
         from,
+    }
+}
+
+/// The block by which a log grew, when it grew by one.
+fn newest(applied: &Applied) -> Option<bytes::Bytes> {
+    match applied.added.as_slice() {
+        [(start, blocks)] if applied.grew_from == Some(*start) && blocks.len() == 1 => blocks.first().cloned(),
+        _ => None,
     }
 }

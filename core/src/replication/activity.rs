@@ -128,7 +128,9 @@ impl Replicator {
 
     pub(super) fn send_sync(&mut self, view: &CoreView<'_>, peer: PeerId) {
         let downloading = self.downloading && !view.frozen;
+        let may_push = downloading && self.may_push(view, peer);
         let Some(entry) = self.peers.get_mut(&peer) else { return };
+        entry.may_push = may_push;
         let roots = &view.head.roots;
         let theirs = entry.sync.unwrap_or_default();
         if theirs.fork != roots.fork {
@@ -143,7 +145,7 @@ impl Replicator {
             uploading: true,
             downloading,
             has_manifest: view.manifest.is_some() && !compat,
-            allow_push: false,
+            allow_push: may_push,
         };
         self.send(peer, Message::Sync(sync));
     }
@@ -166,6 +168,7 @@ impl Replicator {
         let cut = committed.truncated_to.map(|length| length..committed.old_length.max(length));
         let peers: Vec<PeerId> = self.peers.keys().copied().collect();
         for peer in peers {
+            self.push(view, peer, committed);
             for dropped in [&cut, &committed.cleared].into_iter().flatten().filter(|range| !range.is_empty()) {
                 let length = dropped.end.saturating_sub(dropped.start);
                 self.send(peer, Message::Range { drop: true, start: dropped.start, length });

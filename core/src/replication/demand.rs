@@ -151,6 +151,12 @@ impl Demands {
         self.spans.values().any(|span| span.progress <= index && span.end.is_none_or(|end| index < end))
     }
 
+    /// True when someone waited for the newest of `length` blocks by name, or for blocks past it: it is being followed.
+    pub(super) fn follow(&self, length: u64) -> bool {
+        length.checked_sub(1).is_some_and(|newest| self.wants_block(newest))
+            || self.spans.values().any(|span| span.end.is_none_or(|end| end > length))
+    }
+
     /// The log was cut: spans begin again where it was.
     pub(super) fn truncated(&mut self, length: u64) {
         self.spans.values_mut().for_each(|span| span.progress = span.progress.min(length).max(span.start));

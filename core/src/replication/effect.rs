@@ -52,6 +52,8 @@ pub struct Committed {
     pub grew_from: Option<u64>,
     /// Blocks that are stored now and were not before.
     pub added: Vec<Range<u64>>,
+    /// The block by which the log grew, as it is stored, when it grew by one.
+    pub newest: Option<Bytes>,
     /// Blocks that were dropped by a clear.
     pub cleared: Option<Range<u64>>,
     /// The manifest became known.

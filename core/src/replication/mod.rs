@@ -8,6 +8,7 @@ mod effect;
 mod forks;
 mod parked;
 mod peer;
+mod push;
 mod receive;
 mod replicator;
 mod requests;

@@ -32,6 +32,10 @@ pub(super) struct Peer {
     pub(super) can_upgrade: bool,
     /// The length of its that we can prove from, while the fork lasts.
     pub(super) proven_length: u64,
+    /// The longest tree it proved on this channel.
+    pub(super) upgraded_to: u64,
+    /// Our last sync said that we take its blocks unasked.
+    pub(super) may_push: bool,
     /// Requests of ours without an answer.
     pub(super) in_flight: usize,
     /// Cancelled requests whose numbers may still be answered: (round, number).

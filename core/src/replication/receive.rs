@@ -24,8 +24,13 @@ impl Replicator {
     /// Takes an answer; true when it is looked at together with others that come along.
     pub(super) fn on_data(&mut self, view: &CoreView<'_>, peer: PeerId, data: Data) -> bool {
         let id = data.request;
+        self.note_upgrade(peer, &data.proof);
         if id == 0 {
-            self.on_unasked(view, peer, data);
+            if self.is_push(view, peer, &data) {
+                self.on_push(view, peer, data.proof);
+            } else {
+                self.on_unasked(view, peer, data);
+            }
             return false;
         }
         if self.requests.get(id).is_none_or(|request| request.peer != peer) {
@@ -98,7 +103,7 @@ impl Replicator {
         self.take_verified(view, peer, storing, anchor, manifest);
     }
 
-    fn take_verified(
+    pub(super) fn take_verified(
         &mut self,
         view: &CoreView<'_>,
         peer: PeerId,

@@ -62,6 +62,8 @@ pub struct Replicator {
     pub(super) linger_until: Option<Instant>,
     /// Answers to invalid requests, held back: when, to whom, for which ticket.
     pub(super) late_answers: BTreeMap<(Instant, PeerId, u64), Request>,
+    /// Whose next block we take unasked.
+    pub(super) pusher: Option<PeerId>,
     /// When a block may be asked of a second peer.
     pub(super) hotswap_at: Option<Instant>,
     /// The store failed: nothing is asked until then.
@@ -93,6 +95,7 @@ impl Replicator {
             downloading: false,
             linger_until: None,
             late_answers: BTreeMap::new(),
+            pusher: None,
             hotswap_at: None,
             store_retry_at: None,
             effects: VecDeque::new(),
@@ -175,6 +178,7 @@ impl Replicator {
         self.now = now;
         self.verify_arrived(view);
         let Some(gone) = self.peers.remove(&peer) else { return };
+        self.pusher = self.pusher.filter(|pusher| *pusher != peer);
         let was_idle = gone.sync.is_some_and(|sync| !sync.downloading && sync.uploading);
         self.drop_requests(peer, gone.cancelled);
         self.drop_parked(Some(peer));
@@ -274,6 +278,7 @@ impl Replicator {
             self.truncated(length);
         }
         let stored = committed.from.and_then(|peer| self.requests.stored(peer));
+        self.choose_pusher(view, committed);
         for range in &committed.added {
             for index in range.clone() {
                 for demand in self.demands.block_stored(index) {

@@ -93,6 +93,7 @@ impl Replicator {
         if let Some(index) = block {
             self.demands.queue.remove(&index);
         }
+        self.forbid_push(view, peer);
         self.request(view, peer, proof, Purpose::Data);
         true
     }
