@@ -97,6 +97,8 @@ fn failed(host: &Host) -> bool {
     host.events.iter().any(|event| matches!(event, Event::VerificationFailed { .. }))
 }
 
+type Case<'a> = &'a dyn Fn(&mut Puppet, &mut Host);
+
 #[test]
 fn who_waits_at_the_end_has_the_next_block_with_the_first_word_of_it() {
     let (mut world, writing, reading) = followed(5);
@@ -187,7 +189,7 @@ fn an_append_faster_than_the_peers_word_is_announced_only() {
 
 #[test]
 fn who_does_not_take_blocks_or_lacks_some_is_sent_none() {
-    let cases: [&dyn Fn(&mut Puppet, &mut Host); 5] = [
+    let cases: [Case<'_>; 5] = [
         &|puppet, host| stand(puppet, host, 3, false),
         &|puppet, host| puppet.say(host, &Message::Sync(sync(3, 3, true))),
         &|puppet, host| stand(puppet, host, 2, true),

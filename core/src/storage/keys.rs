@@ -70,9 +70,9 @@ pub fn bitfield(slot: CoreSlot) -> Range<RecordKey> {
 pub fn part_of(key: &RecordKey) -> Option<(u64, bool)> {
     let (front, number) = key.0.split_last_chunk()?;
     let number = u64::from_be_bytes(*number);
-    match front.last()? {
-        &OLD_PAGE => Some((number.saturating_mul(8), true)),
-        &PART => Some((number, false)),
+    match *front.last()? {
+        OLD_PAGE => Some((number.saturating_mul(8), true)),
+        PART => Some((number, false)),
         _ => None,
     }
 }
