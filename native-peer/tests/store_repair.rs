@@ -154,10 +154,12 @@ fn a_repair_that_is_killed_at_any_step_is_run_again() {
     }
 }
 
+/// An own core's name, encryption key and blocks.
+type Own = (&'static str, Option<[u8; 32]>, Vec<Bytes>);
+
 struct Peers {
     files: Files,
-    /// Blocks of the own cores; the second is encrypted.
-    own: Vec<(&'static str, Option<[u8; 32]>, Vec<Bytes>)>,
+    own: Vec<Own>,
     /// Keys of two cores of `writer`, and their blocks; of the second only some are stored.
     remote: Vec<(CoreKey, Vec<Bytes>)>,
     writer: Corestore,
