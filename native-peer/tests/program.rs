@@ -94,6 +94,28 @@ fn a_store_at_rest_is_looked_into_and_worked_on() {
 }
 
 #[test]
+fn a_damaged_index_is_named_and_repaired() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = ["--storage", text(folder.path())];
+    good(&[&["append", "notes", "one", "two"], &at[..]].concat(), "");
+    let index = folder.path().join("tree/00000001");
+    let mut bytes = std::fs::read(&index).unwrap();
+    // Past the headers of the file and of its first page.
+    bytes[32 + 8 + 5] ^= 1;
+    std::fs::write(&index, bytes).unwrap();
+    let damaged = run(&[&["verify", "--json"], &at[..]].concat(), "");
+    assert!(!damaged.status.success());
+    let repaired = good(&[&["verify", "--repair"], &at[..]].concat(), "");
+    assert!(repaired.starts_with("tree/00000001 is damaged at byte 32"), "{repaired}");
+    assert!(repaired.contains("the index was made anew: nothing is lost\nwhole: 1 cores, 2 blocks"), "{repaired}");
+    let again = good(&[&["verify", "--repair", "--json"], &at[..]].concat(), "");
+    assert!(again.contains(r#""outcome":"whole""#), "{again}");
+    assert_eq!(good(&[&["cat", "notes"], &at[..]].concat(), ""), "one\ntwo\n");
+    let nothing = tempfile::tempdir().unwrap();
+    assert!(sentence(&["verify", "--repair", "--storage", text(nothing.path())]).contains("there is no store at"));
+}
+
+#[test]
 fn what_is_dropped_gives_its_room_back() {
     let folder = tempfile::tempdir().unwrap();
     let store = text(folder.path());

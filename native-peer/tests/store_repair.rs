@@ -17,6 +17,8 @@ use store_support::{Contents, Dice, FakeDisk, contents, random_batch, tiny};
 
 const AT_HAND: GetOptions = GetOptions { wait: false, timeout_ms: 0, raw: false };
 const SECRET: [u8; 32] = [7; 32];
+/// Blocks of the cores of others.
+const LENGTH: u64 = 300;
 
 type Files = BTreeMap<String, Vec<u8>>;
 
@@ -80,8 +82,8 @@ fn damages(files: &Files) -> Vec<(String, Files)> {
     damages
 }
 
-/// A store at rest after many random batches.
-fn random_store(options: &StoreOptions) -> (Files, Contents) {
+/// A store after many random batches, at rest or as a kill leaves it.
+fn random_store(options: &StoreOptions, closed: bool) -> (Files, Contents) {
     let disk = FakeDisk::default();
     let mut files = FileStore::open_on(Arc::new(disk.clone()), options).unwrap();
     let mut dice = Dice(11);
@@ -89,40 +91,47 @@ fn random_store(options: &StoreOptions) -> (Files, Contents) {
         files.execute(StorageOp::Write(random_batch(&mut dice))).unwrap();
     }
     let contents = contents(&mut files).unwrap();
+    let killed = disk.files();
     files.close().unwrap();
-    (disk.files(), contents)
+    (if closed { disk.files() } else { killed }, contents)
 }
 
 #[test]
 fn an_index_damaged_anywhere_is_made_anew_from_a_whole_log() {
     let options = one_log();
-    let (files, expected) = random_store(&options);
+    for closed in [true, false] {
+        let (files, expected) = random_store(&options, closed);
+        made_anew(&options, &files, &expected);
+    }
+}
+
+fn made_anew(options: &StoreOptions, files: &Files, expected: &Contents) {
     let mut restored = 0;
-    for (what, damaged) in damages(&files) {
+    for (what, damaged) in damages(files) {
         let disk = FakeDisk::of(damaged);
-        let repair = repair(&disk, &options).unwrap();
+        let repair = repair(&disk, options).unwrap();
         match repair.outcome {
             RepairOutcome::Whole => assert!(repair.damaged.is_empty(), "{what}"),
             RepairOutcome::Restored => restored += 1,
             other => panic!("{what}: {other:?}"),
         }
-        let mut opened = FileStore::open_on(Arc::new(disk.clone()), &options).unwrap();
-        assert_eq!(contents(&mut opened).unwrap().difference(&expected), None, "{what}");
+        let mut opened = FileStore::open_on(Arc::new(disk.clone()), options).unwrap();
+        assert_eq!(contents(&mut opened).unwrap().difference(expected), None, "{what}");
         assert!(opened.check().unwrap().is_whole(), "{what}");
         // It goes on as any store: what is written now is there after the next opening.
         opened.execute(StorageOp::Write(random_batch(&mut Dice(5)))).unwrap();
         let after = contents(&mut opened).unwrap();
         opened.close().unwrap();
-        let mut again = FileStore::open_on(Arc::new(disk), &options).unwrap();
+        let mut again = FileStore::open_on(Arc::new(disk), options).unwrap();
         assert_eq!(contents(&mut again).unwrap().difference(&after), None, "{what}");
     }
-    assert!(restored > 3, "{restored}");
+    assert!(restored > 0, "{restored}");
 }
 
 #[test]
 fn a_repair_that_is_killed_at_any_step_is_run_again() {
     let options = one_log();
-    let (files, expected) = random_store(&options);
+    let (files, expected) = random_store(&options, false);
     let damaged = damages(&files).into_iter().map(|(_, damaged)| damaged);
     let mut damaged =
         damaged.filter(|files| repair(&FakeDisk::of(files.clone()), &options).unwrap().outcome != RepairOutcome::Whole);
@@ -145,10 +154,12 @@ fn a_repair_that_is_killed_at_any_step_is_run_again() {
     }
 }
 
+/// An own core's name, encryption key and blocks.
+type Own = (&'static str, Option<[u8; 32]>, Vec<Bytes>);
+
 struct Peers {
     files: Files,
-    /// Blocks of the own cores; the second is encrypted.
-    own: Vec<(&'static str, Option<[u8; 32]>, Vec<Bytes>)>,
+    own: Vec<Own>,
     /// Keys of two cores of `writer`, and their blocks; of the second only some are stored.
     remote: Vec<(CoreKey, Vec<Bytes>)>,
     writer: Corestore,
@@ -169,16 +180,16 @@ async fn peers(options: &StoreOptions, given_back: bool) -> Peers {
     let mut remote = Vec::new();
     for name in ["whole", "sparse"] {
         let core = writer.get(name).await.unwrap();
-        core.append_batch((0..400).map(|index| format!("{name} {index} {}", "r".repeat(40)))).await.unwrap();
+        core.append_batch((0..LENGTH).map(|index| format!("{name} {index} {}", "r".repeat(40)))).await.unwrap();
         let copy = opened.get(core.key()).await.unwrap();
-        for index in (0..400).step_by(if name == "whole" { 1 } else { 37 }) {
+        for index in (0..LENGTH).step_by(if name == "whole" { 1 } else { 37 }) {
             in_time(copy.get(index)).await.unwrap();
         }
-        remote.push((core.key(), all(&core, 400).await));
+        remote.push((core.key(), all(&core, LENGTH).await));
     }
     if given_back {
         let copy = opened.get(remote[0].0).await.unwrap();
-        copy.clear(0..200).await.unwrap();
+        copy.clear(0..LENGTH / 2).await.unwrap();
     }
     opened.close().await.unwrap();
     let mut files = FileStore::open_on(Arc::new(disk.clone()), options).unwrap();
@@ -186,7 +197,18 @@ async fn peers(options: &StoreOptions, given_back: bool) -> Peers {
         files.reclaim().unwrap();
     }
     files.close().unwrap();
-    Peers { files: disk.files(), own, remote, writer }
+    // Then some blocks come, and the process is killed: they are in the log only.
+    let opened = open(&disk, options);
+    join(&opened, &writer);
+    for (key, _) in &remote {
+        let copy = opened.get(*key).await.unwrap();
+        for index in 1..4 {
+            in_time(copy.get(index)).await.unwrap();
+        }
+    }
+    let files = disk.files();
+    opened.close().await.unwrap();
+    Peers { files, own, remote, writer }
 }
 
 /// Own cores are as they were and go on; what is stored of others is right, and the rest comes from the peer.
@@ -254,9 +276,7 @@ async fn what_the_log_has_not_any_more_is_given_up_or_refused_and_never_an_own_c
             Ok(RepairOutcome::Refused(cores)) => {
                 refused += 1;
                 assert!(!cores.iter().any(|core| others.contains(core)), "{what}: {cores:?}");
-                // As it was, but for a file that nothing refers to.
-                let left = disk.files();
-                assert!(damaged.iter().all(|(name, bytes)| left.get(name) == Some(bytes)), "{what}");
+                assert_eq!(disk.files(), damaged, "{what}");
             }
             Ok(RepairOutcome::Restored) => {
                 restored += 1;

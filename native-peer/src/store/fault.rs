@@ -67,7 +67,8 @@ impl Fault {
             Self::Full => StorageError::Full,
             Self::Io { file, error } => StorageError::Broken(format!("{file}: {error}; check the disk and reopen")),
             Self::Damaged { file, offset, what } => StorageError::Damaged(format!(
-                "{file} is damaged at byte {offset} ({what}); run a check of the store and restore it from a backup"
+                "{file} is damaged at byte {offset} ({what}); repair the store (`corestore verify --repair`) or restore it \
+                 from a backup"
             )),
             Self::Newer { found, known } => {
                 StorageError::Broken(format!("format {found} is newer than {known}; use a newer program"))

@@ -27,7 +27,7 @@ pub struct FileStore {
     pub(super) compaction: Compaction,
     /// The checkpoint of the frozen changes; kept until it is done.
     job: Option<Arc<Job>>,
-    running: Option<JoinHandle<Result<(Checkpoint, Sizes), Fault>>>,
+    running: Option<JoinHandle<Made>>,
     /// Bytes of the log since the changes were last frozen.
     log_bytes: u64,
     dropped_bytes: u64,
@@ -35,6 +35,9 @@ pub struct FileStore {
     found_end: LogPosition,
     broken: Option<StorageError>,
 }
+
+/// What a job came to.
+type Made = Result<(Checkpoint, Sizes), Fault>;
 
 /// Figures of a store, in bytes where nothing else is said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -270,13 +273,8 @@ impl FileStore {
 
     /// Waits for a checkpoint that runs, so that no file goes away.
     pub(super) fn settle(&mut self) -> Result<(), StorageError> {
-        if self.running.is_none() {
-            return Ok(());
-        }
-        match self.collect(true) {
-            Err(StorageError::Full) => Ok(()),
-            settled => settled,
-        }
+        let Some(running) = self.running.take() else { return Ok(()) };
+        self.install(joined(running)).or_else(|error| later(error, false))
     }
 
     fn usable(&self) -> Result<(), StorageError> {
@@ -346,14 +344,16 @@ impl FileStore {
     fn collect(&mut self, wait: bool) -> Result<(), StorageError> {
         let done = self.running.take_if(|running| wait || running.is_finished());
         let result = match (done, &self.job) {
-            (Some(done), _) => done.join().unwrap_or_else(|_| Err(Fault::damaged("tree", 0, "a checkpoint failed"))),
+            (Some(done), _) => joined(done),
             (None, Some(job)) if wait => job.run(),
             (None, _) => return Ok(()),
         };
-        let (checkpoint, sizes) = match result {
-            Ok(done) => done,
-            Err(fault) => return Err(self.fail(&fault)).or_else(|error| later(error, wait)),
-        };
+        self.install(result).or_else(|error| later(error, wait))
+    }
+
+    /// Takes the checkpoint that a job came to; the changes stay in memory when it failed.
+    fn install(&mut self, result: Made) -> Result<(), StorageError> {
+        let (checkpoint, sizes) = result.map_err(|fault| self.fail(&fault))?;
         self.reading.base = Arc::new(checkpoint);
         self.reading.frozen = None;
         self.job = None;
@@ -425,6 +425,10 @@ fn remove_after(disk: &dyn Disk, segments: &BTreeMap<u32, u64>, end: u32) -> Res
     }
     let folder = Kind::Log.folder();
     disk.sync_folder(folder).map_err(|error| Fault::io(folder, error))
+}
+
+fn joined(running: JoinHandle<Made>) -> Made {
+    running.join().unwrap_or_else(|_| Err(Fault::damaged("tree", 0, "a checkpoint failed")))
 }
 
 /// A full disk is no reason to fail now when there is room to go on in memory.

@@ -17,7 +17,7 @@ use super::index::pager::Pager;
 use super::index::salvage::{self, LostPage};
 use super::index::writer::{TreeEnd, TreeWriter};
 use super::log::segment::{self, Kind};
-use super::log::{Entries, LogOp};
+use super::log::{Entries, LogOp, LogPosition, Replay, replay};
 use super::options::StoreOptions;
 use super::reading::Reading;
 use super::units::len64;
@@ -86,12 +86,13 @@ fn repair_files(disk: &Arc<dyn Disk>, options: &StoreOptions) -> Result<Repair, 
         return Ok(Repair { damaged, outcome: RepairOutcome::Whole });
     }
     let mut rebuild = Rebuild::new(disk, base, options)?;
-    let tail = rebuild.replay()?;
+    let mut tail = rebuild.replay()?;
     let outcome = if tail.first_sequence == 1 {
-        rebuild.publish()?;
+        let end = rebuild.replay_rest(&mut tail)?;
+        rebuild.publish(end)?;
         RepairOutcome::Restored
     } else {
-        rebuild.salvage(&lost, &tail)?
+        rebuild.salvage(&lost, tail)?
     };
     Ok(Repair { damaged, outcome })
 }
@@ -105,6 +106,7 @@ struct Rebuild<'a> {
     /// The new tree so far, under changes that are not in it yet.
     reading: Reading,
     writer: TreeWriter,
+    first_segment: u32,
 }
 
 /// The end of the log without a gap, up to the old checkpoint.
@@ -118,14 +120,14 @@ struct Tail {
 
 impl<'a> Rebuild<'a> {
     fn new(disk: &'a Arc<dyn Disk>, old: Checkpoint, options: &'a StoreOptions) -> Result<Self, Fault> {
-        // A segment of its own: behind a damaged page none would be found when the head is lost, too. What an attempt
-        // before left there goes.
-        let number = old.tree_end.segment.saturating_add(1);
+        let last = segment::list(disk.as_ref(), Kind::Tree)?.into_keys().next_back().unwrap_or_default();
+        // A segment of its own: behind a damaged page none would be found when the head is lost, too.
+        let number = last.max(old.tree_end.segment).saturating_add(1);
         segment::create(disk.as_ref(), Kind::Tree, number, 0)?;
         let end = TreeEnd { segment: number, offset: len64(segment::HEADER_BYTES) };
         let writer = TreeWriter::open(Arc::clone(disk), end, options.tree_segment_bytes)?;
         let reading = Reading::new(disk, Checkpoint::none(), options.cache_bytes);
-        Ok(Self { disk, options, old, reading, writer })
+        Ok(Self { disk, options, old, reading, writer, first_segment: number })
     }
 
     /// Brings the tree to where the old checkpoint was, from the log alone.
@@ -171,13 +173,32 @@ impl<'a> Rebuild<'a> {
         }
     }
 
+    /// Brings the tree from where the old checkpoint was to the log's end, and that to the disk.
+    fn replay_rest(&mut self, tail: &mut Tail) -> Result<LogPosition, Fault> {
+        let disk = self.disk.as_ref();
+        let (from, accept_loss) = (self.old.log, self.options.accept_loss);
+        let segments = segment::list(disk, Kind::Log)?;
+        let replayed = replay(&Replay { disk, segments: &segments, from, accept_loss }, &mut |ops| {
+            tail.made.extend(ops.iter().filter_map(made_core));
+            self.add(ops)
+        })?;
+        self.fold()?;
+        for name in segments.range(from.segment..).map(|(number, _)| Kind::Log.name(*number)) {
+            disk.open(&name).and_then(|file| file.sync()).map_err(|error| Fault::io(&name, error))?;
+        }
+        let folder = Kind::Log.folder();
+        disk.sync_folder(folder).map_err(|error| Fault::io(folder, error))?;
+        Ok(replayed.end)
+    }
+
     /// Adds what the old tree still has, and gives up the cores whose lost keys the tail of the log does not tell.
-    fn salvage(mut self, lost: &[LostPage], tail: &Tail) -> Result<RepairOutcome, Fault> {
+    fn salvage(mut self, lost: &[LostPage], mut tail: Tail) -> Result<RepairOutcome, Fault> {
         let cores = record_tree_key(&keys::records_of(CoreSlot(0)).start);
         if lost.iter().any(|page| page.covers(&[], &cores)) {
-            return Ok(RepairOutcome::Refused(Vec::new()));
+            return self.refuse(Vec::new());
         }
         self.add_old()?;
+        let end = self.replay_rest(&mut tail)?;
         let (mut given_up, mut refused) = (Vec::new(), Vec::new());
         for core in self.cores()? {
             if tail.made.contains(&core.slot) || !lost.iter().any(|page| concerns(page, core.slot)) {
@@ -191,10 +212,10 @@ impl<'a> Rebuild<'a> {
             }
         }
         if !refused.is_empty() {
-            return Ok(RepairOutcome::Refused(refused));
+            return self.refuse(refused);
         }
         self.fold()?;
-        self.publish()?;
+        self.publish(end)?;
         Ok(if given_up.is_empty() { RepairOutcome::Restored } else { RepairOutcome::GivenUp(given_up) })
     }
 
@@ -256,10 +277,21 @@ impl<'a> Rebuild<'a> {
         self.reading.base = Arc::new(Checkpoint::none());
     }
 
-    fn publish(self) -> Result<(), Fault> {
+    /// Leaves everything as it was.
+    fn refuse(self, cores: Vec<CoreKey>) -> Result<RepairOutcome, Fault> {
+        let Self { disk, writer, first_segment, .. } = self;
+        drop(writer);
+        for number in segment::list(disk.as_ref(), Kind::Tree)?.into_keys().filter(|number| *number >= first_segment) {
+            let name = Kind::Tree.name(number);
+            disk.remove(&name).map_err(|error| Fault::io(&name, error))?;
+        }
+        Ok(RepairOutcome::Refused(cores))
+    }
+
+    fn publish(self, log: LogPosition) -> Result<(), Fault> {
         let Checkpoint { root, usage, .. } = Checkpoint::clone(&self.reading.base);
         let number = self.old.number.saturating_add(1);
-        let draft = Draft { number, log: self.old.log, root, usage };
+        let draft = Draft { number, log, root, usage };
         draft.publish(self.disk.as_ref(), self.writer).map(drop)
     }
 }
