@@ -176,6 +176,7 @@ impl Disk for Directory {
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         let file = OpenOptions::new().read(true).write(!self.read_only).open(self.path.join(name))?;
+        leave_access_time(&file);
         Ok(Arc::new(PlainFile(file)))
     }
 
@@ -187,6 +188,18 @@ impl Disk for Directory {
         File::open(self.path.join(folder))?.sync_all()
     }
 }
+
+/// Nobody asks when a store's file was read last, and the system looks at that with each read. Another user's file it
+/// notes all the same.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn leave_access_time(file: &File) {
+    if let Ok(flags) = rustix::fs::fcntl_getfl(file) {
+        let _ = rustix::fs::fcntl_setfl(file, flags | rustix::fs::OFlags::NOATIME);
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn leave_access_time(_: &File) {}
 
 #[derive(Debug)]
 struct PlainFile(File);
