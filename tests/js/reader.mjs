@@ -2,8 +2,8 @@
 import Corestore from 'corestore'
 import { dial, digest, endWith, fromHex, options, say, serve, toHex } from './common.mjs'
 
-const { storage, key, port, serve: passOn, 'encryption-key': secret } = options({
-  storage: 'string', key: 'string', port: 'string', serve: 'string', 'encryption-key': 'string'
+const { storage, key, port, serve: passOn, 'encryption-key': secret, 'allow-push': allowPush } = options({
+  storage: 'string', key: 'string', port: 'string', serve: 'string', 'encryption-key': 'string', 'allow-push': 'boolean'
 })
 const store = new Corestore(storage)
 const encryption = secret ? { key: fromHex(secret) } : null
@@ -18,7 +18,7 @@ say({ event: 'otherKeys', otherKeys })
 await Promise.all(otherKeys.map(follow)).catch((error) => { if (!store.closing) throw error })
 
 async function follow (text) {
-  const core = store.get({ key: fromHex(text), encryption })
+  const core = store.get({ key: fromHex(text), encryption, allowPush })
   await core.ready()
   const at = { next: 0, cut: () => {} }
   core.on('truncate', (length, fork) => {

@@ -1,5 +1,5 @@
 // A JavaScript writer: core-1 names core-2 and core-3, commands on standard input fill those.
-//   {"append":"core-2","values":[base64,…]}   {"random":"core-3","count":N,"seed":S}
+//   {"append":"core-2","values":[base64,…],"push":true}   {"random":"core-3","count":N,"seed":S}
 //   {"truncate":"core-2","length":N}          {"end":true}
 import Corestore from 'corestore'
 import { commands, digest, endWith, fromHex, options, say, serve, toHex } from './common.mjs'
@@ -47,6 +47,8 @@ function * random (seed) {
 await commands(async (command) => {
   if (command.append) {
     await append(command.append, command.values.map((value) => Buffer.from(value, 'base64')))
+    const core = cores[command.append]
+    if (command.push) await core.core.replicator.push(core.length - 1)
   } else if (command.random) {
     const blocks = random(command.seed)
     for (let left = command.count; left > 0; left -= 100) {

@@ -134,6 +134,36 @@ fn thousands_of_blocks_to_js_and_live_ones_after_them() {
 }
 
 /// A preload file with blocks of 0 bytes to 1 MiB.
+#[test]
+fn blocks_nobody_asked_for_go_both_ways() {
+    let (there, here) = (folder(), folder());
+    let mut writer = Writer::ours(&here.path().join("store"), &[]);
+    let mut reader = js_reader(there.path(), &writer.key, &writer.port, &["--allow-push"]);
+    for block in 0..30 {
+        writer.process.say(&format!("a live block, number {block}"));
+        assert_eq!(read(&mut reader, 1), writer.acknowledged(1));
+    }
+    let mut writer = Writer::js(&there.path().join("writer"), &[]);
+    let copy = here.path().join("copy");
+    let mut reader = our_reader(&copy, &writer.key, &writer.port, &["--download", "all"]);
+    for block in 0..30 {
+        let value = BASE64.encode(format!("a live block, number {block}"));
+        writer.process.say(&json!({ "append": "core-2", "values": [value], "push": true }).to_string());
+        assert_eq!(read(&mut reader, 1), writer.acknowledged(1));
+    }
+    reader.terminate();
+    assert!(reader.wait().success());
+    // A reader that has most of it already is not answered from the beginning.
+    let mut reader = our_reader(&copy, &writer.key, &writer.port, &["--download", "all"]);
+    read(&mut reader, 30);
+    for block in ["and one more", "and the last"] {
+        writer.js_append("core-2", &[block]);
+        assert_eq!(read(&mut reader, 1), writer.acknowledged(1));
+    }
+    reader.terminate();
+    assert!(reader.wait().success());
+}
+
 fn random_lines(count: usize) -> String {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut next = || {
