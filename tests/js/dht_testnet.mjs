@@ -13,6 +13,7 @@ const hosts = list.split(',')
 const nodes = []
 const servers = new Map()
 const relays = new Map()
+const pools = new Map()
 const hex = (bytes) => Buffer.from(bytes).toString('hex')
 const bytes = (digits) => Buffer.from(digits, 'hex')
 const say = (line) => process.stdout.write(JSON.stringify(line) + '\n')
@@ -100,6 +101,30 @@ const methods = {
     await server.listen(DHT.keyPair(bytes(seed)))
     servers.set(seed, server)
     return hex(server.publicKey)
+  },
+  // A server in a pool, whose connections say what they receive back in capitals.
+  async pool (seed) {
+    const host = await node()
+    const pool = host.pool()
+    const keyPair = DHT.keyPair(bytes(seed))
+    pool.on('connection', (stream) => {
+      stream.on('error', () => {})
+      stream.on('data', (data) => stream.write(data.toString().toUpperCase()))
+    })
+    await host.createServer({ pool }).listen(keyPair)
+    pools.set(seed, { host, pool, keyPair })
+    return hex(keyPair.publicKey)
+  },
+  // Begins to connect from a pool.
+  async poolConnect (seed, key) {
+    const { host, pool, keyPair } = pools.get(seed)
+    host.connect(bytes(key), { pool, keyPair }).on('error', () => {})
+    return pool.has(bytes(key))
+  },
+  // The connections of a pool: how many, and whether that to this key is a call of its own.
+  async pooled (seed, key) {
+    const { pool } = pools.get(seed)
+    return { connections: [...pool.connections].length, initiator: pool.get(bytes(key))?.isInitiator ?? null }
   },
   // A blind relay.
   async relay (seed) {

@@ -8,6 +8,7 @@ mod local_network;
 pub mod member;
 mod multicast_dns;
 mod node_cache;
+pub mod pool;
 mod relay_meeting;
 pub mod relay_server;
 pub mod udp;

@@ -1,6 +1,7 @@
 //! Members in virtual time: peers meet through every pair of NATs, records survive churn, floods and lies change nothing.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
+mod chance;
 mod foreign;
 mod hostile;
 mod member;

@@ -194,7 +194,11 @@ impl<M: Machine> Net<M> {
             Some(port) => *port,
             None => {
                 let open_server = host.nat == Nat::Open && transmit.socket == SocketId::SERVER;
-                let port = if open_server { host.server_port } else { host.next_port };
+                let port = match host.nat {
+                    Nat::Open if open_server => host.server_port,
+                    Nat::Random => free_port(&host.sockets, &mut self.entropy),
+                    _ => host.next_port,
+                };
                 host.next_port += 1;
                 host.mapped.insert(key, port);
                 host.sockets.insert(port, transmit.socket);
@@ -226,6 +230,16 @@ impl<M: Machine> Net<M> {
     pub(crate) fn kill(&mut self, number: usize) {
         self.hosts[number].alive = false;
         self.settle(number);
+    }
+}
+
+/// A port that nobody can foresee, and that is not in use.
+fn free_port(used: &BTreeMap<u16, SocketId>, entropy: &mut Entropy) -> u16 {
+    loop {
+        let port = u16::try_from(1024 + entropy.u64() % (65_536 - 1024)).unwrap();
+        if !used.contains_key(&port) {
+            return port;
+        }
     }
 }
 

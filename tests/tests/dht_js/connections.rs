@@ -4,7 +4,7 @@ use crate::js::Js;
 use bytes::Bytes;
 use corestore_core::crypto::{Hash, KeyPair};
 use corestore_core::entropy::Entropy;
-use corestore_core::stream::{SecretStream, StreamEvent};
+use corestore_core::stream::{SecretStream, Split, StreamEvent};
 use corestore_core::time::Instant;
 use corestore_peer::swarm::dht_rpc;
 use corestore_peer::swarm::hyperdht::{ConnectError, ConnectSettings, Event, Outcome, Path, ServerSettings};
@@ -13,7 +13,7 @@ use corestore_peer::swarm::wire::Wire;
 use serde_json::{Value, json};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 pub(crate) fn member(bootstrap: &[SocketAddrV4], seed: u8, change: impl FnOnce(&mut dht_rpc::Config)) -> Member {
     let mut node = dht_rpc::Config { bootstrap: bootstrap[..1].to_vec(), ..dht_rpc::Config::default() };
@@ -50,6 +50,16 @@ pub(crate) async fn asked(js: &mut Js, method: &str, args: Value) -> Value {
 /// Says a word over a secret-stream and gives the answer, or hears one and answers in capitals.
 pub(crate) async fn talk(mut stream: Wire, word: Option<&str>) -> String {
     let (initiator, split) = (stream.initiator, stream.split.take().unwrap());
+    talk_over(stream, initiator, split, word).await
+}
+
+/// The same, over any bytes.
+pub(crate) async fn talk_over(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    initiator: bool,
+    split: Split,
+    word: Option<&str>,
+) -> String {
     let mut entropy = Entropy::from_seed([u8::from(initiator); 32]);
     let mut secret = SecretStream::from_split(initiator, split, &mut entropy, Instant::ZERO);
     word.into_iter().for_each(|word| secret.send(word.as_bytes()));
@@ -88,7 +98,7 @@ pub(crate) async fn serve(mut listener: MemberListener) {
     }
 }
 
-pub(crate) async fn announced(member: &Member, listen: impl FnOnce() -> MemberListener) -> MemberListener {
+pub(crate) async fn announced<L>(member: &Member, listen: impl FnOnce() -> L) -> L {
     let mut events = member.events();
     let listener = listen();
     within(20, async {

@@ -7,6 +7,7 @@ mod churn;
 mod connections;
 mod js;
 mod loopback;
+mod pool;
 mod relays;
 
 use bytes::Bytes;

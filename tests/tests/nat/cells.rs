@@ -45,6 +45,13 @@ pub(crate) fn all() -> Vec<Cell> {
     cells
 }
 
+/// Cells that take chance, so many times each: one of both routers is random, and no relay helps.
+pub(crate) fn by_chance(times: usize) -> Vec<Cell> {
+    let lucky = |cell: &Cell| cell.relay.is_none() && cell.writer.1 != cell.reader.1;
+    let cells: Vec<Cell> = all().into_iter().filter(lucky).collect();
+    (0..times).flat_map(|_| cells.clone()).collect()
+}
+
 impl Cell {
     const fn new(writer: (Kind, Nat), reader: (Kind, Nat)) -> Self {
         Self { writer, reader, relay: None, reader_first: false }

@@ -214,7 +214,8 @@ impl Puncher {
             return false;
         }
         plan.tries = plan.tries.saturating_sub(1);
-        plan.next = now.after(PAUSE);
+        // Clocks wake us late: the pace stays.
+        plan.next = plan.next.after(PAUSE).max(now);
         let main = self.sockets.first().copied().unwrap_or(SocketId::CLIENT);
         match &mut plan.kind {
             Kind::Consistent => {
@@ -327,6 +328,23 @@ mod tests {
         assert!(puncher.punch(Instant::ZERO, 256, &mut ids) && puncher.is_random());
         let (count, took) = run(&mut puncher, &mut entropy);
         assert_eq!((count, took), (1750, Duration::from_secs(35)));
+    }
+
+    #[test]
+    fn late_wakings_do_not_slow_the_guessing_and_are_not_made_up_for_by_a_burst() {
+        let mut entropy = Entropy::from_seed([1; 32]);
+        let (mut puncher, mut ids) = puncher(true, [7; 4]);
+        puncher.update_remote(&word(Firewall::Random, 2), Some(*address(2, 0).ip()));
+        assert!(puncher.punch(Instant::ZERO, 256, &mut ids));
+        let mut now = Instant::ZERO;
+        for _ in 0..1000 {
+            now = puncher.deadline().unwrap().after(Duration::from_millis(1));
+            assert!(puncher.handle_deadline(now, &mut entropy));
+        }
+        assert!(now.since(Instant::ZERO) < Duration::from_millis(20_010), "{now:?}");
+        let late = now.after(Duration::from_secs(5));
+        assert!(puncher.handle_deadline(late, &mut entropy) && puncher.handle_deadline(late, &mut entropy));
+        assert_eq!(puncher.deadline(), Some(late.after(PAUSE)));
     }
 
     #[test]
