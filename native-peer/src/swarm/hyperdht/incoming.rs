@@ -5,6 +5,7 @@ use super::machine::HyperDht;
 use super::meeting::Agreed;
 use super::output::{ConnectError, ConnectionId, Event, ServerId};
 use super::puncher::Puncher;
+use super::timetable::Timed;
 use crate::swarm::dht_rpc::{IncomingRequest, SocketId};
 use bytes::Bytes;
 use corestore_core::crypto::Hash;
@@ -55,6 +56,13 @@ struct Word {
     /// The node it came by is one we are announced at.
     by_our_relay: bool,
     reopened: bool,
+}
+
+impl Timed for Incoming {
+    fn deadline(&self) -> Instant {
+        let punching = self.puncher.as_ref().and_then(Puncher::deadline);
+        punching.map_or(self.expires, |at| at.min(self.expires))
+    }
 }
 
 impl Incoming {
@@ -221,8 +229,9 @@ impl HyperDht {
 
     /// Forgets the calls whose time is over.
     pub(super) fn expire_incoming(&mut self, now: Instant) {
-        let expired = self.incoming.iter().filter(|(_, incoming)| incoming.expires <= now).map(|(id, _)| *id);
-        expired.collect::<Vec<_>>().into_iter().for_each(|id| self.forget_incoming(now, id));
+        let mut due = self.incoming.due(now);
+        due.retain(|id| self.incoming.get(id).is_some_and(|incoming| incoming.expires <= now));
+        due.into_iter().for_each(|id| self.forget_incoming(now, id));
     }
 
     pub(super) fn forget_incoming(&mut self, now: Instant, id: ConnectionId) {

@@ -7,11 +7,12 @@ use super::identity::{Identity, SignatureId, Unsigned};
 use super::incoming::Incoming;
 use super::operations::Operation;
 use super::output::{ConnectionId, Event, NodeEvent, OperationId, Output, ServerId};
-use super::puncher::{Puncher, SocketIds};
+use super::puncher::SocketIds;
 use super::router::Router;
 use super::server::Server;
 use super::stats::Stats;
 use super::store::Store;
+use super::timetable::Timetable;
 use crate::swarm::dht_rpc::{self, Config as RpcConfig, DhtRpc, QueryId, Reply, RequestId, RequestSettings, SocketId};
 use corestore_core::budget::Budget;
 use corestore_core::crypto::Hash;
@@ -38,13 +39,12 @@ pub struct HyperDht {
     pub(super) pings_due: BTreeSet<(Instant, ServerId)>,
     /// When relaying nodes were heard last.
     pub(super) heard: BTreeMap<SocketAddrV4, Instant>,
-    pub(super) incoming: BTreeMap<ConnectionId, Box<Incoming>>,
+    pub(super) incoming: Timetable<Incoming>,
     /// Calls by the hash of the caller's message.
     pub(super) handshakes: BTreeMap<Hash, ConnectionId>,
     pub(super) handshake_budget: Budget,
     pub(super) relay_budget: Budget,
-    /// Boxed, as the calls are: a map that has emptied keeps the room of eleven.
-    pub(super) connects: BTreeMap<ConnectionId, Box<Connect>>,
+    pub(super) connects: Timetable<Connect>,
     pub(super) unsigned: BTreeMap<SignatureId, Unsigned>,
     /// UDX streams that are not connected yet.
     pub(super) streams: BTreeMap<u32, ConnectionId>,
@@ -105,11 +105,11 @@ impl HyperDht {
             servers: BTreeMap::new(),
             pings_due: BTreeSet::new(),
             heard: BTreeMap::new(),
-            incoming: BTreeMap::new(),
+            incoming: Timetable::new(),
             handshakes: BTreeMap::new(),
             handshake_budget: Budget::new(now, config.max_handshakes),
             relay_budget: Budget::new(now, config.max_relay_calls),
-            connects: BTreeMap::new(),
+            connects: Timetable::new(),
             unsigned: BTreeMap::new(),
             streams: BTreeMap::new(),
             sockets: BTreeMap::new(),
@@ -144,8 +144,7 @@ impl HyperDht {
         self.rpc.handle_deadline(now);
         self.pump(now);
         self.handle_pings(now);
-        let due = self.connects.iter().filter(|(_, connect)| Self::connect_deadline(connect) <= now);
-        due.map(|(id, _)| *id).collect::<Vec<_>>().into_iter().for_each(|id| self.handle_connect(now, id));
+        self.connects.due(now).into_iter().for_each(|id| self.handle_connect(now, id));
         self.handle_punchers(now);
         self.expire_incoming(now);
         self.pump(now);
@@ -155,12 +154,7 @@ impl HyperDht {
     pub fn deadline(&self) -> Option<Instant> {
         let node = self.rpc.deadline()?;
         let servers = self.pings_due.first().map(|(at, _)| *at).into_iter();
-        let connects = self.connects.values().map(|connect| Self::connect_deadline(connect));
-        let incoming = self.incoming.values().map(|incoming| incoming.expires);
-        let connecting = self.connects.values().filter_map(|connect| connect.puncher.as_ref());
-        let called = self.incoming.values().filter_map(|incoming| incoming.puncher.as_ref());
-        let punchers = connecting.chain(called).filter_map(Puncher::deadline);
-        servers.chain(connects).chain(incoming).chain(punchers).chain([node]).min()
+        servers.chain(self.connects.first()).chain(self.incoming.first()).chain([node]).min()
     }
 
     /// Our addresses on local networks, with the server socket's port: peers on the same network use them.
@@ -203,6 +197,10 @@ impl HyperDht {
     /// The next thing to do or know.
     pub fn poll_output(&mut self) -> Option<Output> {
         let output = self.outputs.pop_front();
+        if output.is_none() {
+            self.connects.settle();
+            self.incoming.settle();
+        }
         if output.is_none() && self.outputs.capacity() > KEPT_OUTPUTS {
             self.outputs = VecDeque::new();
         }

@@ -291,9 +291,11 @@ impl HyperDht {
     /// Sends the probes of every puncher that are due.
     pub(super) fn handle_punchers(&mut self, now: Instant) {
         let due = |puncher: &Option<Puncher>| puncher.as_ref().and_then(Puncher::deadline).is_some_and(|at| at <= now);
-        let connects = self.connects.iter().filter(|(_, connect)| due(&connect.puncher)).map(|(id, _)| *id);
-        let incoming = self.incoming.iter().filter(|(_, incoming)| due(&incoming.puncher)).map(|(id, _)| *id);
-        for id in connects.chain(incoming).collect::<Vec<_>>() {
+        let mut connects = self.connects.due(now);
+        connects.retain(|id| self.connects.get(id).is_some_and(|connect| due(&connect.puncher)));
+        let mut incoming = self.incoming.due(now);
+        incoming.retain(|id| self.incoming.get(id).is_some_and(|incoming| due(&incoming.puncher)));
+        for id in connects.into_iter().chain(incoming) {
             let mut entropy =
                 std::mem::replace(&mut self.entropy, corestore_core::entropy::Entropy::from_seed([0; 32]));
             let going = self.puncher_mut(id).is_none_or(|puncher| puncher.handle_deadline(now, &mut entropy));

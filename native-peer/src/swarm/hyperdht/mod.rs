@@ -22,6 +22,7 @@ mod spans;
 mod stats;
 mod store;
 mod storing;
+mod timetable;
 
 pub use config::{BOOTSTRAP_NODES, Config};
 pub use connect::ConnectSettings;

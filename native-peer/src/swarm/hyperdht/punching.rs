@@ -2,9 +2,11 @@
 //! network, or through both NATs in two rounds of words.
 
 use super::addresses::{is_private, is_reserved, local_candidates};
+use super::connect::Connect;
 use super::machine::{HyperDht, RequestFor};
 use super::output::{ConnectError, ConnectionId, Path, Progress};
 use super::puncher::Puncher;
+use super::timetable::Timed;
 use crate::swarm::dht_rpc::{Reply, RequestSettings, SocketId};
 use bytes::Bytes;
 use corestore_core::crypto::Hash;
@@ -65,6 +67,17 @@ impl Round {
     fn new(id: u64, client_relay: SocketAddrV4, server_relay: RelayInfo, server: SocketAddrV4) -> Self {
         let peer = server_relay.peer_address;
         Self { id, client_relay, server_relay, server, retry: true, token: None, peer, reopened: false }
+    }
+}
+
+impl Timed for Connect {
+    fn deadline(&self) -> Instant {
+        let stage = match self.stage {
+            Stage::Passive { until: at } | Stage::Settling(_, at) | Stage::Waiting(_, at) => Some(at),
+            _ => None,
+        };
+        let punching = self.puncher.as_ref().and_then(Puncher::deadline);
+        stage.into_iter().chain(punching).fold(self.until, Instant::min)
     }
 }
 
@@ -234,13 +247,6 @@ impl HyperDht {
             }
             Stage::Waiting(round, at) if now >= at => self.agree_round(now, id, round, true),
             _ => {}
-        }
-    }
-
-    pub(super) fn connect_deadline(connect: &super::connect::Connect) -> Instant {
-        match connect.stage {
-            Stage::Passive { until: at } | Stage::Settling(_, at) | Stage::Waiting(_, at) => at.min(connect.until),
-            _ => connect.until,
         }
     }
 
