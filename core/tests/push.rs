@@ -185,9 +185,12 @@ fn an_append_faster_than_the_peers_word_is_announced_only() {
     assert!(puppet.heard.iter().any(|message| matches!(message, Message::Sync(sync) if sync.length == 5)));
 }
 
+/// Brings a peer to where it is sent nothing.
+type Prepare = dyn Fn(&mut Puppet, &mut Host);
+
 #[test]
 fn who_does_not_take_blocks_or_lacks_some_is_sent_none() {
-    let cases: [&dyn Fn(&mut Puppet, &mut Host); 5] = [
+    let cases: [&Prepare; 5] = [
         &|puppet, host| stand(puppet, host, 3, false),
         &|puppet, host| puppet.say(host, &Message::Sync(sync(3, 3, true))),
         &|puppet, host| stand(puppet, host, 2, true),
