@@ -97,8 +97,6 @@ fn failed(host: &Host) -> bool {
     host.events.iter().any(|event| matches!(event, Event::VerificationFailed { .. }))
 }
 
-type Case<'a> = &'a dyn Fn(&mut Puppet, &mut Host);
-
 #[test]
 fn who_waits_at_the_end_has_the_next_block_with_the_first_word_of_it() {
     let (mut world, writing, reading) = followed(5);
@@ -187,9 +185,12 @@ fn an_append_faster_than_the_peers_word_is_announced_only() {
     assert!(puppet.heard.iter().any(|message| matches!(message, Message::Sync(sync) if sync.length == 5)));
 }
 
+/// Brings a peer to where it is sent nothing.
+type Prepare = dyn Fn(&mut Puppet, &mut Host);
+
 #[test]
 fn who_does_not_take_blocks_or_lacks_some_is_sent_none() {
-    let cases: [Case<'_>; 5] = [
+    let cases: [&Prepare; 5] = [
         &|puppet, host| stand(puppet, host, 3, false),
         &|puppet, host| puppet.say(host, &Message::Sync(sync(3, 3, true))),
         &|puppet, host| stand(puppet, host, 2, true),
