@@ -136,7 +136,10 @@ async fn write(machine: &Machine, id: ConnectionId, outgoing: &Outgoing) -> Resu
     loop {
         report(machine, id, outgoing);
         let Some(mut batch) = outgoing.take() else {
-            poll_fn(|context| outgoing.poll(context, |writer, context| writer.poll_flush(context))).await?;
+            if outgoing.claim() {
+                poll_fn(|context| outgoing.poll(context, |writer, context| writer.poll_flush(context))).await?;
+                outgoing.put_back(VecDeque::new());
+            }
             if outgoing.is_over() {
                 let shutdown =
                     poll_fn(|context| outgoing.poll(context, |writer, context| writer.poll_shutdown(context)));
@@ -211,7 +214,7 @@ struct Queue {
     backlog: usize,
     /// Bytes written since the machine heard of the backlog.
     unreported: usize,
-    /// Somebody is writing what he took: whatever else there is comes after that.
+    /// Somebody is writing what he took, or flushes: whatever else there is comes after that.
     taken: bool,
     /// The peer said something since something was written outside the task.
     heard: bool,
@@ -281,8 +284,8 @@ impl Outgoing {
             self.written(written);
         }
         let whole = batch.is_empty();
-        self.put_back(batch);
         let flushed = self.poll(&mut context, |writer, context| writer.poll_flush(context));
+        self.put_back(batch);
         whole && matches!(flushed, Poll::Ready(Ok(()))) && !self.has_work() && self.lock().unreported < REPORT_EVERY
     }
 
@@ -353,6 +356,11 @@ impl Outgoing {
         drop(queue);
         let together = batch.len() == 1 || self.writer().0.as_ref().is_some_and(|writer| writer.is_write_vectored());
         Some(if together { batch } else { VecDeque::from([joined(&batch)]) })
+    }
+
+    /// Keeps others from the stream until something is put back, so that nobody takes away the waking that is waited for.
+    fn claim(&self) -> bool {
+        !std::mem::replace(&mut self.lock().taken, true)
     }
 
     fn put_back(&self, batch: VecDeque<Bytes>) {

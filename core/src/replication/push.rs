@@ -20,7 +20,7 @@ impl Replicator {
     /// Sends the block by which the log grew to a peer that waits for it.
     pub(super) fn push(&mut self, view: &CoreView<'_>, peer: PeerId, committed: &Committed) {
         let (Some(index), Some(block)) = (committed.grew_from, &committed.newest) else { return };
-        if committed.from == Some(peer) || committed.truncated_to.is_some() || !self.awaits_push(view, peer, index) {
+        if committed.from == Some(peer) || committed.truncated_to.is_some() || !self.takes_push(view, peer, index) {
             return;
         }
         let Some(proof) = self.newest_proof(view, index, block) else { return };
@@ -29,7 +29,7 @@ impl Replicator {
     }
 
     /// True when a peer takes block `index` unasked: it has all before it, knows of none after, and asked for nothing.
-    fn awaits_push(&self, view: &CoreView<'_>, peer: PeerId, index: u64) -> bool {
+    fn takes_push(&self, view: &CoreView<'_>, peer: PeerId, index: u64) -> bool {
         let Some(entry) = self.peers.get(&peer) else { return false };
         let Some(sync) = entry.sync.filter(|sync| sync.allow_push && sync.downloading) else { return false };
         let at_end = (sync.fork, sync.length) == (view.head.roots.fork, index) && entry.contiguous() >= index;
