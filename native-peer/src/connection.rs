@@ -105,7 +105,7 @@ where
         outgoing.heard();
         let bytes = buffer.split().freeze();
         if machine.received(id, bytes) {
-            // Whoever waited here has it before the peer hears that we have it.
+            // Who waited alone has it before the peer hears that we have it. Where many wait, both sides work at once.
             tokio::task::yield_now().await;
         }
         if outgoing.has_work() {

@@ -42,8 +42,8 @@ struct State {
     answered: Vec<(RequestId, Answer)>,
     connections: HashMap<ConnectionId, Arc<Outgoing>>,
     touched: Vec<ConnectionId>,
-    /// Somebody here was answered, or told of an event, since this was last looked at.
-    told: bool,
+    /// So many callers here were answered since this was last looked at.
+    told: usize,
     cores: HashMap<DiscoveryKey, Publisher<CoreEvent>>,
     events: Publisher<StoreEvent>,
     deadline: Option<Instant>,
@@ -76,7 +76,7 @@ impl Machine {
             answered: Vec::new(),
             connections: HashMap::new(),
             touched: Vec::new(),
-            told: false,
+            told: 0,
             cores: HashMap::new(),
             events: Publisher::default(),
             deadline: None,
@@ -166,14 +166,14 @@ impl Machine {
     }
 
     /// Gives bytes that a connection's task read. That task is not told what there is to write to its connection: it
-    /// looks by itself. True when somebody here was answered, or told of an event.
+    /// looks by itself. True when one caller here was answered.
     pub(crate) fn received(&self, connection: ConnectionId, bytes: Bytes) -> bool {
         let now = self.now();
         let mut state = self.lock();
         if state.store.is_none() {
             return false;
         }
-        state.told = false;
+        state.told = 0;
         state.machine.set_now(now);
         state.machine.handle_input(now, Input::Received { connection, bytes });
         state.drain(now);
@@ -181,7 +181,7 @@ impl Machine {
         state.touched().iter().for_each(|outgoing| outgoing.wake());
         self.arm(&mut state);
         state.answered.clear();
-        state.told
+        state.told == 1
     }
 
     /// Gives a fact.
@@ -387,7 +387,7 @@ impl State {
         match self.waiters.remove(&request) {
             // A caller that is just giving up hears nothing, as it asked.
             Some(waiter) => {
-                self.told = true;
+                self.told = self.told.saturating_add(1);
                 drop(waiter.send(answer));
             }
             None => self.answered.push((request, answer)),
@@ -399,7 +399,6 @@ impl State {
             Told::Core(core, event) => {
                 if let Some(publisher) = self.cores.get_mut(&core) {
                     publisher.publish(&event);
-                    self.told |= !publisher.is_idle();
                 }
             }
             Told::Store(event) => {
