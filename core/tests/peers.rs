@@ -11,22 +11,11 @@ mod virtual_link;
 
 use bytes::Bytes;
 use corestore_core::corestore::{CloseReason, DownloadRange, Event, GetOptions, OpenCore, SessionId};
-use corestore_core::crypto::CoreKey;
 use corestore_core::merkle::{Proof, ProofRequest, RequestBlock, RequestUpgrade};
 use corestore_core::replication::{Data, Message, Request, Sync, Want};
 use corestore_core::time::Duration;
 use virtual_link::puppet::Puppet;
 use virtual_link::{Host, World};
-
-/// A writer with `length` one-byte blocks.
-fn writer(length: u8) -> (Host, SessionId, CoreKey) {
-    let mut host = Host::new(1);
-    let (session, info) = host.open(OpenCore::name("core-1"));
-    for i in 0..length {
-        host.append(session, &[&[i]]);
-    }
-    (host, session, info.key)
-}
 
 /// A reader that knows `length` one-byte blocks of a core and holds none, with a puppet that claims them all.
 fn reader(length: u8) -> (Host, SessionId, Puppet) {
@@ -305,7 +294,7 @@ fn claims_beyond_measure_cost_nothing() {
 
 #[test]
 fn what_no_tree_can_prove_is_answered_late_and_ends_the_connection_in_the_end() {
-    let (mut host, _, key) = writer(5);
+    let (mut host, _, key) = Host::writer(5);
     let mut puppet = Puppet::dial(&mut host, 1, key);
     puppet.claim(&mut host, 0, 0, 0);
     puppet.heard.clear();
@@ -330,7 +319,7 @@ fn what_no_tree_can_prove_is_answered_late_and_ends_the_connection_in_the_end() 
 
 #[test]
 fn a_request_with_a_number_in_use_replaces_the_one_before() {
-    let (mut host, _, key) = writer(5);
+    let (mut host, _, key) = Host::writer(5);
     let mut puppet = Puppet::dial(&mut host, 1, key);
     puppet.claim(&mut host, 0, 0, 0);
     puppet.heard.clear();
@@ -348,7 +337,7 @@ fn a_request_with_a_number_in_use_replaces_the_one_before() {
 
 #[test]
 fn a_cut_is_told_before_the_new_fork() {
-    let (mut host, session, key) = writer(7);
+    let (mut host, session, key) = Host::writer(7);
     let mut puppet = Puppet::dial(&mut host, 1, key);
     puppet.claim(&mut host, 0, 7, 7);
     puppet.heard.clear();
@@ -360,7 +349,7 @@ fn a_cut_is_told_before_the_new_fork() {
 
 #[test]
 fn a_gapless_log_is_told_of_from_its_first_block_and_not_to_those_who_have_it() {
-    let (mut host, session, key) = writer(3);
+    let (mut host, session, key) = Host::writer(3);
     let mut puppet = Puppet::dial(&mut host, 1, key);
     assert!(puppet.heard.contains(&Message::Range { drop: false, start: 0, length: 3 }));
     puppet.claim(&mut host, 0, 0, 0);
@@ -372,7 +361,7 @@ fn a_gapless_log_is_told_of_from_its_first_block_and_not_to_those_who_have_it() 
 
 #[test]
 fn wants_are_answered_by_bits_or_by_one_block_and_too_long_ones_not_at_all() {
-    let (mut host, session, key) = writer(100);
+    let (mut host, session, key) = Host::writer(100);
     let request = host.machine.clear(session, 10..20);
     host.answer(request).unwrap().unwrap();
     let mut puppet = Puppet::dial(&mut host, 1, key);
@@ -438,7 +427,7 @@ fn a_fork_nobody_can_prove_keeps_nothing_waiting() {
 
 #[test]
 fn garbage_on_a_channel_ends_the_connection_and_says_why() {
-    let (mut host, _, key) = writer(3);
+    let (mut host, _, key) = Host::writer(3);
     let mut puppet = Puppet::dial(&mut host, 1, key);
     puppet.say_raw(&mut host, &[1, 1, 0xff]);
     assert!(violation(&host).unwrap().contains("request"));
@@ -446,7 +435,7 @@ fn garbage_on_a_channel_ends_the_connection_and_says_why() {
 
 #[test]
 fn a_peer_that_does_not_know_the_key_gets_nothing() {
-    let (mut host, _, mut key) = writer(3);
+    let (mut host, _, mut key) = Host::writer(3);
     let real = key;
     key.0[3] ^= 1;
     let mut puppet = Puppet::dial(&mut host, 1, key);
@@ -460,7 +449,7 @@ fn a_peer_that_does_not_know_the_key_gets_nothing() {
 
 #[test]
 fn a_flood_of_opens_for_unknown_cores_is_rejected_one_by_one() {
-    let (mut host, _, key) = writer(3);
+    let (mut host, _, key) = Host::writer(3);
     let mut puppet = Puppet::dial(&mut host, 1, key);
     for number in 0..5000_u64 {
         let id = [number.to_be_bytes().as_slice(), &[0; 24]].concat();

@@ -11,20 +11,9 @@ mod virtual_link;
 
 use bytes::Bytes;
 use corestore_core::corestore::{DownloadRange, Event, GetOptions, OpenCore, Outcome, RequestId, SessionId};
-use corestore_core::crypto::CoreKey;
 use corestore_core::replication::{Data, Message, Sync};
-use virtual_link::puppet::Puppet;
+use virtual_link::puppet::{Puppet, standing};
 use virtual_link::{Host, World};
-
-/// A writer with `length` one-byte blocks.
-fn writer(length: u8) -> (Host, SessionId, CoreKey) {
-    let mut host = Host::new(1);
-    let (session, info) = host.open(OpenCore::name("core-1"));
-    for i in 0..length {
-        host.append(session, &[&[i]]);
-    }
-    (host, session, info.key)
-}
 
 /// A writer of `length` blocks and a reader that has them all, connected.
 fn followed(length: u8) -> (World, SessionId, SessionId) {
@@ -53,16 +42,7 @@ fn is_block(host: &mut Host, request: RequestId, value: &'static [u8]) -> bool {
 }
 
 fn sync(length: u64, remote_length: u64, allow_push: bool) -> Sync {
-    Sync {
-        fork: 0,
-        length,
-        remote_length,
-        can_upgrade: true,
-        uploading: true,
-        downloading: true,
-        has_manifest: true,
-        allow_push,
-    }
+    Sync { allow_push, ..standing(0, length, remote_length) }
 }
 
 /// Says that everything up to `length` is here, and whether the next block may come unasked.
@@ -170,7 +150,7 @@ fn a_block_comes_once_however_many_have_it() {
 
 #[test]
 fn an_append_faster_than_the_peers_word_is_announced_only() {
-    let (mut host, session, key) = writer(3);
+    let (mut host, session, key) = Host::writer(3);
     let mut puppet = Puppet::dial(&mut host, 1, key);
     stand(&mut puppet, &mut host, 3, true);
     host.append(session, &[b"a"]);
@@ -204,14 +184,14 @@ fn who_does_not_take_blocks_or_lacks_some_is_sent_none() {
         },
     ];
     for (case, prepare) in cases.into_iter().enumerate() {
-        let (mut host, session, key) = writer(3);
+        let (mut host, session, key) = Host::writer(3);
         let mut puppet = Puppet::dial(&mut host, 1, key);
         prepare(&mut puppet, &mut host);
         host.append(session, &[b"a"]);
         puppet.pump(&mut host);
         assert_eq!(pushed(&puppet.heard), [], "case {case}");
     }
-    let (mut host, session, key) = writer(3);
+    let (mut host, session, key) = Host::writer(3);
     let mut puppet = Puppet::dial(&mut host, 1, key);
     stand(&mut puppet, &mut host, 3, true);
     host.append(session, &[b"a", b"b"]);
@@ -221,7 +201,7 @@ fn who_does_not_take_blocks_or_lacks_some_is_sent_none() {
 
 /// A reader of 4 blocks that waits for the next, with a puppet that gave it the last, and the writer behind that.
 fn reader_behind_puppets() -> ((Host, SessionId, Puppet), (Host, SessionId, Puppet)) {
-    let (mut source, writing, key) = writer(3);
+    let (mut source, writing, key) = Host::writer(3);
     let mut behind = Puppet::dial(&mut source, 1, key);
     let mut host = Host::new(9);
     let (reading, _) = host.open(OpenCore::key(key));

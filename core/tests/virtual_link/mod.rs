@@ -16,6 +16,7 @@ use corestore_core::corestore::{
     CloseReason, CommandError, Config, ConnectionId, CoreInfo, Corestore, Event, GetOptions, Input, OpenCore, Outcome,
     Output, RequestId, Role, SessionId,
 };
+use corestore_core::crypto::CoreKey;
 use corestore_core::storage::{Durability, MemoryStore, StorageError, StorageOp, StorageReply, Store, WriteBatch};
 use corestore_core::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -53,6 +54,16 @@ impl Host {
     /// A machine over a store that is full from the start.
     pub fn starving(seed: u8) -> Self {
         Self::with(seed, MemoryStore::default(), true)
+    }
+
+    /// A machine with a core of `length` one-byte blocks.
+    pub fn writer(length: u8) -> (Self, SessionId, CoreKey) {
+        let mut host = Self::new(1);
+        let (session, info) = host.open(OpenCore::name("core-1"));
+        for i in 0..length {
+            host.append(session, &[&[i]]);
+        }
+        (host, session, info.key)
     }
 
     fn with(seed: u8, store: MemoryStore, full: bool) -> Self {

@@ -109,18 +109,8 @@ impl Puppet {
 
     /// Says where it stands: everything up to `length` is here, and it wants data.
     pub fn claim(&mut self, host: &mut Host, fork: u64, length: u64, remote_length: u64) {
-        let sync = Sync {
-            fork,
-            length,
-            remote_length,
-            can_upgrade: true,
-            uploading: true,
-            downloading: true,
-            has_manifest: true,
-            allow_push: false,
-        };
         self.say(host, &Message::Range { drop: false, start: 0, length });
-        self.say(host, &Message::Sync(sync));
+        self.say(host, &Message::Sync(standing(fork, length, remote_length)));
     }
 
     /// The requests heard since the last look.
@@ -158,5 +148,19 @@ impl Puppet {
         let handshake = Handshake { seeks: true, capability }.to_bytes();
         self.channel = self.mux.open("hypercore/alpha", Some(discovery_key(&self.key).as_ref()), &handshake);
         self.pump(host);
+    }
+}
+
+/// What a peer says that has a log of `length` blocks and wants data.
+pub fn standing(fork: u64, length: u64, remote_length: u64) -> Sync {
+    Sync {
+        fork,
+        length,
+        remote_length,
+        can_upgrade: true,
+        uploading: true,
+        downloading: true,
+        has_manifest: true,
+        allow_push: false,
     }
 }
